@@ -1,0 +1,770 @@
+"""Node-JEPA: self-supervised node embeddings of one graph. The whole method, in one file.
+
+Two augmented views of a graph. A context encoder f sees view 1 with some nodes hidden behind a
+learnt [MASK]; a predictor q guesses, at the hidden nodes, what a target encoder g says of view 2:
+    L = 1/2 [ l(q(f(view 1, hidden)), g(view 2)) at hidden nodes + l(q(f(view 2)), g(view 1)) ]
+l: negative cosine; g: moving average of f, no gradient. No decoder, no negatives. Afterwards f is
+frozen and judged by a logistic regression. `Config` spans the family; README.md has the results.
+Shapes: N nodes, E undirected edges, F features, D latent dimensions, M hidden nodes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import hashlib
+import json
+import math
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+import torch.nn.functional as F
+import torch_geometric.utils as pyg
+from rich.console import Console
+from rich.table import Table
+from scipy.stats import t as student_t
+from sklearn.linear_model import LogisticRegression
+from torch import Generator, Tensor, nn
+from torch_geometric.data import Data
+from torch_geometric.nn import GATConv
+
+
+def knob(default: Any, group: str, text: str, *valid: Any) -> Any:
+    """A Config field: its --help group and line, and the names, or low and high, it may hold."""
+    return field(default=default, metadata={"group": group, "help": text, "valid": valid})
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that decides a run; ValueError names a field that holds what it may not."""
+
+    encoder: str = knob("gcn", "model", "graph convolution", "gcn", "gat")
+    heads: int = knob(4, "model", "attention heads of gat, concatenated", 1, 64)
+    hidden: int = knob(512, "model", "width of every layer but the last", 1, 65536)
+    out: int = knob(256, "model", "width of the last layer", 1, 65536)
+    layers: int = knob(2, "model", "layers of the encoder", 1, 8)
+    hops: int = knob(1, "model", "propagation steps a layer", 1, 32)
+    norm: str = knob("batch", "model", "before PReLU; none: last layer linear", "batch", "none")
+    skip: bool = knob(True, "model", "add a linear map of the layer's input")
+    reg_node: bool = knob(False, "model", "join a learnt [REG] node to all nodes")
+    own_features: bool = knob(False, "model", "append a linear map of x to z")
+    embed_hops: int = knob(0, "model", "propagation steps on the frozen embedding", 0, 32)
+    predictor: int = knob(2, "objective", "layers of the predictor; 0: none", 0, 2)
+    loss: str = knob("cosine", "objective", "distance of latents", "cosine", "standardised")
+    loss_nodes: str = knob("hidden", "objective", "nodes of direction 1", "hidden", "all")
+    directions: int = knob(2, "objective", "1: view 1 to 2 only; 2: and back", 1, 2)
+    target: str = knob("ema", "objective", "the target encoder", "ema", "online", "frozen")
+    target_hops: int = knob(0, "objective", "hops that target latents are averaged over", 0, 32)
+    momentum: float = knob(0.99, "objective", "of the EMA at first; 1 at last", 0.0, 1.0)
+    regulariser: str = knob("none", "objective", "term against collapse", "none", "decorrelation")
+    regulariser_weight: float = knob(1e-3, "objective", "its weight", 0.0, 1e6)
+    mask: float = knob(0.5, "views", "share of nodes hidden in view 1", 0.0, 0.99)
+    feat1: float = knob(0.5, "views", "rate of zeroed feature columns, view 1", 0.0, 0.99)
+    edge1: float = knob(0.5, "views", "rate of dropped edges, view 1", 0.0, 1.0)
+    feat2: float = knob(0.3, "views", "rate of zeroed feature columns, view 2", 0.0, 0.99)
+    edge2: float = knob(0.5, "views", "rate of dropped edges, view 2", 0.0, 1.0)
+    lr: float = knob(1e-3, "training", "peak learning rate of AdamW", 0.0, 10.0)
+    weight_decay: float = knob(1e-5, "training", "decoupled weight decay", 0.0, 10.0)
+    warmup: int = knob(100, "training", "warm-up steps, at most half of epochs", 0, 10**7)
+    epochs: int = knob(1000, "training", "full-batch steps; 0: untrained", 0, 10**7)
+    eval_every: int = knob(50, "training", "epochs between probes; 0: only the last", 0, 10**7)
+    seed: int = knob(0, "training", "of every random stream", 0, 2**62)
+    device: str = knob("auto", "training", "auto (cuda, mps, cpu), cpu, cuda, cuda:1, mps")
+    precision: str = knob("auto", "training", "of matrix products", "auto", "fp32", "bf16")
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            value, valid, kind = getattr(self, f.name), f.metadata["valid"], type(f.default)
+            good = isinstance(value, (int, float) if kind is float else kind)
+            if good and valid:
+                good = value in valid if kind is str else valid[0] <= value <= valid[1]
+            if not good:
+                raise ValueError(f"{f.name} = {value!r}: expected {expected(f)}")
+
+
+def expected(f: Any) -> str:
+    """What a Config field may hold, in words."""
+    valid, kind = f.metadata["valid"], type(f.default)
+    return (" or " if kind is str else " to ").join(map(str, valid)) or kind.__name__
+
+
+GRAPHS = {  # SHA-256 of the files; public splits of Yang et al. 2016
+    "cora": "01754b720176174ade4e1fa45f48112bc912c4794477f5eca5e0787f107b395c",
+    "citeseer": "025c982d93b36b1f59e65e99fadd3a7e9659394cf9aebf93cda094350298fa9f",
+    "pubmed": "6cc6a686a09f106303d1839c32e4b97b131c854d54ea6cb9b27c62038cc4f665",
+}
+_GAT = dict(encoder="gat", lr=2e-3, warmup=50, epochs=1500, edge1=0.4, edge2=0.4)
+_CCA = dict(target="online", predictor=0, directions=1, loss_nodes="all", loss="standardised")
+_CCA |= dict(regulariser="decorrelation", norm="none", skip=False, out=512, feat1=0.1, feat2=0.1)
+_CCA |= dict(edge1=0.4, edge2=0.4, warmup=0, epochs=60, eval_every=10)
+_BGRL = dict(mask=0.0, skip=False)
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "best": {"cora": _CCA, "citeseer": _CCA, "pubmed": _CCA},
+    "card": {"cora": {}, "citeseer": _GAT, "pubmed": dict(mask=0.6, edge1=0.4)},
+    "bgrl": {"cora": _BGRL, "citeseer": _BGRL, "pubmed": _BGRL},
+}
+PUBLISHED = {  # frozen encoder, linear probe, public split, %
+    "Node-JEPA card, best seed": {"cora": 84.2, "citeseer": 70.7, "pubmed": 83.2},
+    "GraphMAE (Hou et al. 2022)": {"cora": 84.2, "citeseer": 73.4, "pubmed": 81.1},
+    "BGRL (run by Hou et al. 2022)": {"cora": 82.8, "citeseer": 71.1, "pubmed": 79.6},
+}
+
+
+def preset(name: str, graph: str) -> Config:
+    """The settings called `name` for an embedded graph; ValueError if there are none."""
+    for value, valid in ((name, PRESETS), (graph, GRAPHS)):
+        if value not in valid:
+            raise ValueError(f"{value!r}: expected one of {', '.join(valid)}")
+    return Config(**PRESETS[name][graph])
+
+
+class MaskFn(Protocol):
+    def __call__(self, data: Data, ratio: float, generator: Generator) -> Tensor:
+        """The nodes the context encoder must not see: hidden [N] bool, about ratio * N True."""
+
+
+class PredictorFactory(Protocol):
+    def __call__(self, cfg: Config, data: Data) -> nn.Module:
+        """Built once a run. forward(z [N, D], hidden [N] bool | None, generator) -> latents of
+        the hidden nodes [M, D], or of all nodes [N, D] where hidden is None."""
+
+
+class Regulariser(Protocol):
+    def __call__(self, z1: Tensor, z2: Tensor, generator: Generator) -> Tensor:
+        """The online encoder's z1 and z2 [N, D] of both views, z1 with hidden nodes -> scalar."""
+
+
+class EpochHook(Protocol):
+    def __call__(self, state: TrainState, row: dict[str, float]) -> None:
+        """After every epoch: observes and saves; raises StopTraining to end the run here."""
+
+
+class StopTraining(Exception):
+    """From an EpochHook: training ends, the best epoch so far is the result."""
+
+
+class RunError(Exception):
+    """(message, exit code): what ends a run with one sentence."""
+
+
+def load_graph(name: str, folder: Path | None = None) -> Data:
+    """x [N, F] row-normalised, edge_index [2, 2E], y [N], masks [N] bool. ValueError: unknown;
+    RunError 3: the file is missing or is not the published graph."""
+    preset("card", name)
+    path = (folder or Path(__file__).parent / "nodejepa_ext/datasets") / f"{name}.npz"
+    if not path.is_file():
+        raise RunError(f"no file {path}; --data DIR names another folder", 3)
+    if (sha := hashlib.sha256(path.read_bytes()).hexdigest()) != GRAPHS[name]:
+        raise RunError(f"{path} has SHA-256 {sha}, expected {GRAPHS[name]}", 3)
+    a = dict(np.load(path, allow_pickle=False))
+    if "x" not in a:
+        a["x"] = sp.csr_array((a["x_data"], a["x_indices"], a["x_indptr"]), a["x_shape"]).toarray()
+    x = torch.from_numpy(a["x"]).float()
+    x /= x.sum(1, keepdim=True).clamp(min=1)
+    edges, y = torch.from_numpy(a["edge_index"]).long(), torch.from_numpy(a["y"]).long()
+    masks = {key: torch.from_numpy(mask) for key, mask in a.items() if key.endswith("_mask")}
+    return Data(x=x, edge_index=pyg.to_undirected(edges, num_nodes=len(x)), y=y, **masks)
+
+
+def sparse(index: Tensor, value: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """[n, m] from sorted index [2, nnz]: CSR on cpu and cuda, which have its products, else COO."""
+    csr = index.device.type in ("cpu", "cuda")
+    with warnings.catch_warnings(action="ignore"):  # "CSR support is in beta"
+        build = pyg.to_torch_csr_tensor if csr else pyg.to_torch_coo_tensor
+        return build(index, value, shape, is_coalesced=True)
+
+
+def product(matrix: Tensor, dense: Tensor) -> Tensor:
+    """Sparse [n, m] @ dense [m, D]. The CPU kernel for CSR is the fastest and needs no MKL."""
+    matrix, csr = matrix.to(dense.dtype), matrix.layout == torch.sparse_csr and matrix.is_cpu
+    return torch.sparse.mm(matrix, dense, "sum") if csr else matrix @ dense
+
+
+class View(NamedTuple):
+    """A graph as one augmentation leaves it; N' = N, or N + 1 with a [REG] node."""
+
+    x: Tensor  # [N, F] dense, or COO where that is faster; the same in all views
+    edges: Tensor  # [2, E]: all undirected edges, each once
+    fixed: Tensor  # [2, ...]: self-loops, and both directions of the [REG] node's edges
+    columns: Tensor  # [F] bool: the feature columns left
+    index: Tensor  # [2, nnz]: target and source of the edges left, sorted
+    adj: Tensor  # [N', N'] D^-1/2 (A + I) D^-1/2 of the edges left (Kipf and Welling 2017)
+
+    @classmethod
+    def of(cls, data: Data, cfg: Config) -> View:
+        """The whole graph: edges made symmetric and merged, self-loops given to every node."""
+        device, fast = placement(cfg)
+        n, x = data.x.shape[0], data.x.float().to_sparse_coo().coalesce()
+        edges = pyg.to_undirected(pyg.remove_self_loops(data.edge_index)[0], num_nodes=n)
+        star = torch.stack([torch.arange(n), torch.full((n,), n)])[:, : n * cfg.reg_node]
+        fixed = torch.cat([torch.arange(n + cfg.reg_node).expand(2, -1), star, star.flip(0)], 1)
+        few = x.values().numel() < (0.05 if fast else 0.2) * x.numel()  # measured: README
+        x = x if few and device.type != "mps" else x.to_dense()
+        edges = edges[:, edges[0] < edges[1]].to(device)
+        dtype = torch.bfloat16 if fast else torch.float32
+        whole = cls(x.to(device, dtype), edges, fixed.to(device), edges, edges, edges)
+        return whole.augment(0, 0, Generator())
+
+    def augment(self, feat: float, edge: float, generator: Generator) -> View:
+        """Zeroes feature columns at rate feat and drops undirected edges at rate edge."""
+        columns = torch.rand(self.x.shape[1], generator=generator) >= feat
+        kept = torch.rand(self.edges.shape[1], generator=generator) >= edge
+        left = self.edges[:, kept.to(self.x.device)]
+        row, col = index = pyg.coalesce(torch.cat([left, left.flip(0), self.fixed], 1))
+        scale = torch.bincount(row).float().rsqrt()  # [N'], finite: every node has a self-loop
+        adj = sparse(index, scale[row] * scale[col], (len(scale), len(scale)))
+        return self._replace(columns=columns.to(self.x.device), index=index, adj=adj)
+
+    def lifter(self, mask: Tensor, hidden: Tensor | None) -> Callable[[Tensor], Tensor]:
+        """weight [F, D] -> x @ weight [N, D], with mask [F] for x where hidden. x is not copied:
+        zero columns of x are zero rows of weight, and [MASK] enters after the product."""
+        x = self.x
+        if x.is_sparse:
+            left = self.columns[x.indices()[1]]
+            left = left if hidden is None else left & ~hidden[x.indices()[0]]
+            x = sparse(x.indices()[:, left], x.values()[left], x.shape)
+
+        def lift(weight: Tensor) -> Tensor:
+            weight, token = weight.to(x.dtype), (mask @ weight).to(x.dtype)
+            if x.layout == torch.strided:
+                h = x @ (weight * self.columns[:, None])
+                return h if hidden is None else torch.where(hidden[:, None], token, h)
+            h = product(x, weight)
+            return h if hidden is None else torch.addr(h, hidden.to(h.dtype), token)
+
+        return lift
+
+
+class BatchNormPReLU(torch.autograd.Function):
+    """PReLU(batch norm(x)), x [N, D] in fp32 or bf16, statistics and gradients of weights in fp32.
+    Its backward makes few passes over memory: that of the stock pair costs 3 times as much CPU."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, slope: Tensor, scale: Tensor, *rest: Tensor) -> Tensor:
+        y, mean, rstd = torch.native_batch_norm(x, scale, *rest, True, 0.1, 1e-5)
+        ctx.save_for_backward(x, slope, scale, rest[0], mean, rstd)
+        return F.leaky_relu_(y, slope.item())
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        x, slope, scale, shift, mean, rstd = ctx.saved_tensors
+        gain, low = scale * rstd, x.dtype  # [D]
+        y = torch.addcmul((shift - mean * gain).to(low), x, gain.to(low))  # [N, D]
+        d_y = torch.ops.aten.leaky_relu_backward(g, y, slope.item(), False)
+        d_slope = y.clamp_(max=0).mul_(g).sum().float()
+        d_shift = d_y.sum(0).float()
+        d_scale = (torch.mul(d_y, x, out=y).sum(0).float() - mean * d_shift) * rstd
+        slant = gain * rstd * d_scale / len(x)
+        d_x = d_y.mul_(gain.to(low)).addcmul_(x, -slant.to(low))
+        d_x += (mean * slant - gain * d_shift / len(x)).to(low)
+        return d_x, d_slope, d_scale, d_shift, None, None
+
+
+class NormPReLU(nn.Module):
+    """BatchNorm1d or nothing, then PReLU. The running statistics follow training with gradient
+    only: the target encoder's come by EMA."""
+
+    def __init__(self, norm: str, width: int) -> None:
+        super().__init__()
+        self.norm, self.slope = norm, nn.Parameter(torch.tensor(0.25))
+        self.scale, self.shift = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("var", torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        running = [s if torch.is_grad_enabled() else s.clone() for s in (self.mean, self.var)]
+        if self.norm == "batch" and self.training:
+            return BatchNormPReLU.apply(x, self.slope, self.scale, self.shift, *running)
+        x = F.batch_norm(x, *running, self.scale, self.shift) if self.norm == "batch" else x
+        return torch.lerp(F.relu(x), x, self.slope.to(x.dtype))
+
+
+class Layer(nn.Module):
+    """GCN (Kipf and Welling 2017) or GAT (Velickovic et al. 2018), + skip, then norm and PReLU."""
+
+    def __init__(self, cfg: Config, width_in: int, width: int, linear: bool) -> None:
+        super().__init__()
+        weights = torch.empty(1 + cfg.skip, width_in, width)  # the convolution's, the skip's
+        self.weights = nn.Parameter(torch.stack([nn.init.xavier_uniform_(w) for w in weights]))
+        self.bias = nn.Parameter(torch.zeros(width)) if linear or cfg.norm == "none" else None
+        self.hops, self.finish = cfg.hops, nn.Identity() if linear else NormPReLU(cfg.norm, width)
+        self.gat = None
+        if cfg.encoder == "gat":  # without its own linear map, which is weights[0]
+            self.gat = GATConv(1, width // cfg.heads, cfg.heads, add_self_loops=False, bias=False)
+            self.gat.lin = nn.Identity()
+
+    def forward(self, lift: Callable[[Tensor], Tensor], view: View) -> Tensor:
+        """lift: weight [width_in, width] -> the layer's input @ weight [N', width]."""
+        h, *skip = map(lift, self.weights)
+        for _ in range(self.hops):
+            h = self.gat(h.float(), view.index.flip(0)) if self.gat else product(view.adj, h)
+        h = h if self.bias is None else h + self.bias.to(h.dtype)
+        return self.finish(sum(skip, h))
+
+
+class Encoder(nn.Module):
+    """Layers, and the learnt features [MASK] and [REG]; with norm "none" the last is linear."""
+
+    def __init__(self, cfg: Config, num_features: int) -> None:
+        super().__init__()
+        self.cfg, widths = cfg, [num_features, *[cfg.hidden] * (cfg.layers - 1), cfg.out]
+        linear = [False] * (cfg.layers - 1) + [cfg.norm == "none"]
+        self.layers = nn.ModuleList(map(partial(Layer, cfg), widths, widths[1:], linear))
+        self.mask, self.reg = (nn.Parameter(torch.zeros(num_features)) for _ in range(2))
+        self.own = nn.Parameter(nn.init.xavier_uniform_(torch.empty(num_features, cfg.out)))
+
+    def forward(self, view: View, hidden: Tensor | None = None) -> Tensor:
+        """-> z [N, D], D = out, twice that with own_features; hidden [N] bool: seen as [MASK]."""
+        rows = view.lifter(self.mask, hidden)
+
+        def lift(weight: Tensor) -> Tensor:
+            h = rows(weight)
+            return torch.cat([h, (self.reg @ weight)[None].to(h.dtype)]) if self.cfg.reg_node else h
+
+        h = self.layers[0](lift, view)  # [N', hidden]
+        for layer in self.layers[1:]:
+            h = layer(h.matmul, view)
+        h = torch.cat([h, lift(self.own)], 1) if self.cfg.own_features else h
+        return h[: len(view.x)].float()
+
+
+class MLPPredictor(nn.Sequential):
+    """Guesses a node's target latent from its own context latent; cfg.predictor layers deep."""
+
+    def __init__(self, cfg: Config, data: Data) -> None:
+        d = cfg.out * (1 + cfg.own_features)
+        deep = (nn.Linear(d, 512), NormPReLU("batch", 512), nn.Linear(512, d))
+        super().__init__(*[(), (nn.Linear(d, d),), deep][cfg.predictor])
+
+    def forward(self, z: Tensor, hidden: Tensor | None, generator: Generator) -> Tensor:
+        return super().forward(z if hidden is None else z[hidden]).float()
+
+
+def random_mask(data: Data, ratio: float, generator: Generator) -> Tensor:
+    """round(ratio * N) nodes at random, at least one and never all."""
+    n = data.x.shape[0]
+    return torch.randperm(n, generator=generator) < min(max(round(ratio * n), 1), n - 1)
+
+
+def latent_loss(kind: str, prediction: Tensor, target: Tensor) -> Tensor:
+    """Minus the mean cosine of rows (BYOL, eq. 2) or, standardised, minus the inner product of
+    columns standardised over the N rows, divided by N (CCA-SSG, eq. 4)."""
+    if kind == "cosine":
+        return -F.cosine_similarity(prediction, target).mean()
+    p, t = prediction - prediction.mean(0), target - target.mean(0)
+    spread = p.square().sum(0) * t.square().sum(0) + 1e-12  # [D]
+    return -((p * t).sum(0) * spread.rsqrt()).sum()
+
+
+def decorrelation(z1: Tensor, z2: Tensor, generator: Generator) -> Tensor:
+    """||C1 - I||^2 + ||C2 - I||^2, C a view's correlation of columns [D, D] (CCA-SSG, eq. 4)."""
+    eye, total = torch.eye(z1.shape[1], device=z1.device), z1.new_zeros(())
+    for z in (z1 - z1.mean(0), z2 - z2.mean(0)):
+        gram = (z.t() @ z).float()
+        scale = (gram.diagonal() + 1e-12).rsqrt()
+        total = total + (gram * scale * scale[:, None] - eye).square().sum()
+    return total
+
+
+REGULARISERS: dict[str, Regulariser | None] = {"none": None, "decorrelation": decorrelation}
+
+
+def schedule(step: int, cfg: Config) -> tuple[float, float]:
+    """Learning rate (linear warm-up, then a cosine to 0) and EMA momentum (a cosine to 1)."""
+    warmup = min(cfg.warmup, cfg.epochs // 2)
+    after = (step - warmup) / max(cfg.epochs - warmup, 1)
+    lr = cfg.lr * ((step + 1) / warmup if step < warmup else (1 + math.cos(math.pi * after)) / 2)
+    return lr, 1 - (1 - cfg.momentum) * (1 + math.cos(math.pi * step / cfg.epochs)) / 2
+
+
+@torch.no_grad()
+def update_target(target: nn.Module, online: nn.Module, momentum: float) -> None:
+    """target <- momentum * target + (1 - momentum) * online, parameters and buffers alike."""
+    for to, fro in zip(target.state_dict().values(), online.state_dict().values(), strict=True):
+        to.lerp_(fro, 1 - momentum)
+
+
+def placement(cfg: Config) -> tuple[torch.device, bool]:
+    """The device, and whether matrix products are bf16: on a CPU with units for it, or as asked."""
+    found = "mps" if torch.backends.mps.is_available() else "cpu"
+    found = "cuda" if torch.cuda.is_available() else found
+    device = torch.device(found if cfg.device == "auto" else cfg.device)
+    units = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    return device, cfg.precision == "bf16" or cfg.precision == "auto" and units
+
+
+@dataclass
+class TrainState:
+    """A run between two steps: all that must be kept to continue it bit for bit."""
+
+    encoder: Encoder
+    target_encoder: Encoder
+    predictor: nn.Module
+    optimizer: torch.optim.Optimizer
+    streams: dict[str, Generator]  # view1, view2, mask, predictor, regulariser
+    step: int = 0
+    best: dict[str, Any] = field(default_factory=dict)  # epoch, val, weights of the encoder
+    rows: list[dict[str, float]] = field(default_factory=list)
+
+    @classmethod
+    def new(cls, cfg: Config, data: Data, make_predictor: PredictorFactory) -> TrainState:
+        """Each part draws from a stream of its own, so a changed part leaves the others alone."""
+        names = ("view1", "view2", "mask", "predictor", "regulariser")
+        init, *seeds = np.random.SeedSequence(cfg.seed).generate_state(1 + len(names)).tolist()
+        streams = {k: Generator().manual_seed(s) for k, s in zip(names, seeds, strict=True)}
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(init)
+            encoder = Encoder(cfg, data.x.shape[1]).to(placement(cfg)[0])
+            torch.manual_seed(init)
+            predictor = make_predictor(cfg, data).to(placement(cfg)[0])
+        weights = [*encoder.parameters(), *predictor.parameters()]
+        adamw = torch.optim.AdamW(weights, cfg.lr, weight_decay=cfg.weight_decay, fused=True)
+        target_encoder = copy.deepcopy(encoder).requires_grad_(False)
+        return cls(encoder, target_encoder, predictor, adamw, streams)
+
+
+def step_loss(
+    cfg: Config, state: TrainState, whole: View, hidden: Tensor | None, term: Regulariser | None
+) -> Tensor:
+    """The objective of one step; hidden [N] bool: the nodes not to be seen in view 1."""
+    online, both, streams = cfg.target == "online", cfg.directions == 2, state.streams
+
+    def direction(z: Tensor, t: Tensor, at: Tensor | None) -> Tensor:
+        """From context z [N, D] to target t [N, D], at the hidden nodes [N] or at all."""
+        for _ in range(cfg.target_hops):
+            t = product(whole.adj, t)
+        prediction = state.predictor(z, at, streams["predictor"])  # [M, D]
+        return latent_loss(cfg.loss, prediction, t if at is None else t[at])
+
+    view1 = whole.augment(cfg.feat1, cfg.edge1, streams["view1"])
+    view2 = whole.augment(cfg.feat2, cfg.edge2, streams["view2"])
+    z1 = state.encoder(view1, hidden)  # [N, D] the context
+    z2 = state.encoder(view2) if both or online or term else z1  # [N, D]
+    teacher = state.encoder if online else state.target_encoder
+    with torch.set_grad_enabled(online):
+        t2 = z2 if online else teacher(view2)  # [N, D]
+        t1 = teacher(view1) if both else t2  # [N, D]
+    loss = direction(z1, t2, hidden if cfg.loss_nodes == "hidden" else None)
+    if both:
+        loss = (loss + direction(z2, t1, None)) / 2
+    return loss + cfg.regulariser_weight * term(z1, z2, streams["regulariser"]) if term else loss
+
+
+def train(
+    cfg: Config,
+    data: Data,
+    *,
+    mask_fn: MaskFn = random_mask,
+    make_predictor: PredictorFactory = MLPPredictor,
+    regulariser: Regulariser | None = None,
+    on_epoch: EpochHook | None = None,
+    state: TrainState | None = None,
+) -> Result:
+    """Pre-trains on x and edge_index. Labels, where data has them, choose the epoch only, on
+    validation nodes. `state` continues a run. RunError 7: the loss is not finite."""
+    (device, fast), whole = placement(cfg), View.of(data, cfg)
+    state = state or TrainState.new(cfg, data, make_predictor)
+    term = regulariser or REGULARISERS[cfg.regulariser]
+    while state.step < cfg.epochs:
+        lr, momentum = schedule(state.step, cfg)
+        hidden = mask_fn(data, cfg.mask, state.streams["mask"]).to(device) if cfg.mask else None
+        with torch.autocast(device.type, torch.bfloat16, enabled=fast):
+            loss = step_loss(cfg, state, whole, hidden, term)
+        if not loss.isfinite():
+            named = {"data.x": data.x, **dict(state.encoder.named_parameters()), "the loss": loss}
+            bad = next(name for name, t in named.items() if not t.isfinite().all())
+            raise RunError(f"epoch {state.step + 1}: {bad} is the first tensor not finite", 7)
+        state.optimizer.param_groups[0]["lr"] = lr
+        state.optimizer.zero_grad()
+        loss.backward()
+        state.optimizer.step()
+        if cfg.target == "ema":
+            update_target(state.target_encoder, state.encoder, momentum)
+        state.step += 1
+        row = {"epoch": state.step, "loss": loss.item(), "lr": lr, "momentum": momentum}
+        if state.step == cfg.epochs or cfg.eval_every and state.step % cfg.eval_every == 0:
+            row |= evaluate(state, data)
+        state.rows.append(row)
+        try:
+            on_epoch and on_epoch(state, row)
+        except StopTraining:
+            break
+    if state.best:
+        state.encoder.load_state_dict(state.best["weights"])
+    return replace(linear_probe(embed(state.encoder, data), data), state=state)
+
+
+@dataclass(frozen=True)
+class Result:
+    """A frozen embedding, judged on validation; `score_test` alone looks at test nodes."""
+
+    data: Data
+    z: Tensor  # [N, D]
+    val: float = -1.0  # accuracy on the validation nodes, a fraction; -1 without labels
+    c: float = 0.0  # of the logistic regression
+    scaling: str = ""  # of its inputs
+    predicted: np.ndarray = field(default_factory=lambda: np.empty(0))  # [N] classes
+    state: TrainState | None = None  # None: nothing was trained
+
+
+@torch.no_grad()
+def embed(encoder: Encoder, data: Data) -> Tensor:
+    """z [N, D] on the cpu, of the clean graph, by the encoder in evaluation mode, in fp32."""
+    whole, mode = View.of(data, replace(encoder.cfg, precision="fp32")), encoder.training
+    z = encoder.eval()(whole)
+    for _ in range(encoder.cfg.embed_hops):
+        z = product(whole.adj, z)
+    encoder.train(mode)
+    return z.cpu()
+
+
+def effective_rank(z: Tensor) -> float:
+    """exp of the entropy of the normalised singular values of z [N, D] column-centred."""
+    z = z.double() - z.double().mean(0)
+    s = torch.linalg.eigvalsh(z.t() @ z).clamp(min=0).sqrt()
+    return torch.special.entr(s / s.sum().clamp(min=1e-300)).sum().exp().item()
+
+
+def collapse(z: Tensor) -> dict[str, float]:
+    """Meters of collapse: effective rank, mean pairwise cosine, smallest column std of z [N, D]."""
+    total, n = F.normalize(z.double()).sum(0).square().sum().item(), len(z)
+    cosine = (total - n) / (n * (n - 1))
+    return {"effective_rank": effective_rank(z), "cosine": cosine, "min_std": z.std(0).min().item()}
+
+
+def evaluate(state: TrainState, data: Data) -> dict[str, float]:
+    """Collapse meters and, with labels, validation accuracy; keeps the encoder if it is the best."""
+    z = embed(state.encoder, data)
+    val = linear_probe(z, data).val
+    if val > state.best.get("val", -1.0):
+        weights = {k: v.clone() for k, v in state.encoder.state_dict().items()}
+        state.best = {"epoch": state.step, "val": val, "weights": weights}
+    return collapse(z) | ({"val": val} if val >= 0 else {})
+
+
+def linear_probe(z: Tensor, data: Data) -> Result:
+    """Multinomial logistic regression on z [N, D]. Rows standardised or of unit length and C from
+    2^-6 to 2^12 are chosen on validation; ties go to the smaller C, then to standardised rows."""
+    best, z64 = Result(data, z), z.double()
+    if "train_mask" not in data or "val_mask" not in data:
+        return best
+    train, val, y = data.train_mask.numpy(), data.val_mask.numpy(), data.y.numpy()
+    forms = {
+        "standardised": (z64 - z64.mean(0)) / z64.std(0).clamp(min=1e-12) / z.shape[1] ** 0.5,
+        "unit": F.normalize(z64),
+    }
+    for scaling, form in forms.items():
+        h = form.numpy() @ np.linalg.svd(form.numpy()[train], full_matrices=False)[2].T
+        model = LogisticRegression(max_iter=5000, warm_start=True)  # h: all that weights can reach
+        for c in 2.0 ** np.arange(-6, 13, 2):
+            predicted = model.set_params(C=c).fit(h[train], y[train]).predict(h)
+            score = float((predicted == y)[val].mean())
+            if (score, -c) > (best.val, -best.c):
+                best = Result(data, z, score, float(c), scaling, predicted)
+    return best
+
+
+def score_test(result: Result) -> float:
+    """Accuracy on the test nodes, a fraction. Nothing else reads the test mask."""
+    right = result.predicted == result.data.y.numpy()
+    return float(right[result.data.test_mask.numpy()].mean())
+
+
+def controls(data: Data) -> dict[str, Result]:
+    """What trains nothing: raw features, and SGC (Wu et al. 2019), 1-10 hops by validation."""
+    h, adj = data.x, View.of(data, Config(device="cpu")).adj
+    hops = [linear_probe(h := product(adj, h), data) for _ in range(10)]
+    return {"raw features": linear_probe(data.x, data), "SGC": max(hops, key=lambda r: r.val)}
+
+
+def configure(args: argparse.Namespace, method: str, graph: str) -> Config:
+    """preset < --config (its top level < its section of the graph) < flags; ValueError if bad."""
+    values, names = asdict(preset(method, graph)), [f.name for f in fields(Config)]
+    if args.quick:
+        values |= {"epochs": min(values["epochs"], 20), "eval_every": 10}
+    if args.config:
+        toml = tomllib.loads(args.config.read_text())
+        values |= {k: v for k, v in toml.items() if k not in GRAPHS} | toml.get(graph, {})
+    if unknown := values.keys() - {*names}:
+        raise ValueError(
+            f"{args.config}: {', '.join(unknown)}: expected some of {', '.join(names)}"
+        )
+    return Config(**values | {k: v for k, v in vars(args.flags).items() if v is not None})
+
+
+class Run:
+    """One command: every graph, method and seed is trained, scored and written down at once."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args, self.graphs = args, list(dict.fromkeys(args.graphs.split(",")))
+        methods = dict.fromkeys([args.preset] + ["bgrl"] * (args.controls == "full"))
+        self.configs = {(g, m): configure(args, m, g) for g in self.graphs for m in methods}
+        self.data = {g: load_graph(g, args.data) for g in self.graphs}
+        self.seeds = range(args.first_seed, args.first_seed + args.seeds)
+        self.out = args.out / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}"
+        self.out.mkdir(parents=True)
+        self.rows: list[dict[str, Any]] = []
+        self.console, self.began, self.shown = Console(stderr=True), time.monotonic(), 0.0
+        self.status, self.last, self.done = self.console.status("starting"), {}, 0
+        work = (cfg.epochs * len(self.data[g].x) for (g, _), cfg in self.configs.items())
+        self.work = sum(work) * len(self.seeds)
+
+    def __call__(self) -> int:
+        """-> the exit code: 0, or 7 if a seed diverged."""
+        code = 0
+        for (graph, method), cfg in self.configs.items():
+            for seed in self.seeds:
+                try:
+                    self.one(graph, method, replace(cfg, seed=seed))
+                except RunError as error:
+                    code = error.args[1]
+                    self.console.print(f"{graph}, {method}, seed {seed}: {error.args[0]}")
+        return code
+
+    def one(self, graph: str, method: str, cfg: Config) -> None:
+        """Trains and scores one seed; the seeds of the preset bring the controls with them."""
+        cpu, wall, data, self.last = time.process_time(), time.perf_counter(), self.data[graph], {}
+        names = {"graph": graph, "method": method, "seed": cfg.seed}
+        result = train(cfg, data, on_epoch=partial(self.watch, names, cfg.epochs))
+        names |= {"config": asdict(cfg), "cpu_seconds": time.process_time() - cpu}
+        self.keep(names | {"wall_seconds": time.perf_counter() - wall}, result)
+        if method != self.args.preset:
+            return
+        self.keep(names | {"method": "untrained"}, train(replace(cfg, epochs=0), data))
+        if cfg.seed == self.seeds[0]:
+            np.savez(self.out / f"embeddings_{graph}.npz", z=result.z.numpy(), y=data.y.numpy())
+            for name, control in controls(data).items():
+                self.keep({"graph": graph, "method": name, "seed": None}, control)
+
+    def keep(self, row: dict[str, Any], result: Result) -> None:
+        """Scores on the test nodes; final_results.json gets the row whole or not at all."""
+        row |= {"val": result.val, "test": score_test(result), "c": result.c}
+        row |= {"scaling": result.scaling} | collapse(result.z)
+        if result.state:
+            losses = [r["loss"] for r in result.state.rows]
+            row |= {"epoch": result.state.best.get("epoch", 0), "losses": losses}
+        row["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        self.rows.append(row)
+        with (temp := self.out / "final_results.tmp").open("w") as file:
+            json.dump(provenance() | {"published": PUBLISHED, "rows": self.rows}, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        temp.replace(self.out / "final_results.json")
+
+    def watch(self, names: dict[str, Any], epochs: int, state: TrainState, row: Any) -> None:
+        """The learning curve to its file; a live line, or every 10 s a plain one, to stderr."""
+        with (self.out / "learning_curves.jsonl").open("a") as file:
+            file.write(json.dumps(names | row) + "\n")
+        self.last |= row
+        self.done, now = self.done + len(self.data[names["graph"]].x), time.monotonic()
+        left = (now - self.began) * (self.work / self.done - 1)
+        shown = {k: v for k, v in self.last.items() if k not in ("lr", "momentum", "min_std")}
+        text = " ".join(
+            f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in shown.items()
+        )
+        text = f"{names['graph']} {names['method']} seed {names['seed']} {text}/{epochs} {left:.0f} s left"
+        self.status.update(text)
+        if not self.console.is_terminal and now - self.shown > 10:
+            self.shown = now
+            self.console.print(text)
+
+    def table(self) -> Table:
+        """Test accuracy in %: mean ± sample standard deviation [95% t interval] and n."""
+        table = Table("", *self.graphs, title="Test accuracy, %: mean ± std [95% interval] n")
+        for method in dict.fromkeys(row["method"] for row in self.rows):
+            table.add_row(method, *(self.cell(graph, method) for graph in self.graphs))
+        for name, figures in PUBLISHED.items():
+            table.add_row(f"published: {name}", *(str(figures[graph]) for graph in self.graphs))
+        return table
+
+    def cell(self, graph: str, method: str) -> str:
+        rows = [r for r in self.rows if (r["graph"], r["method"]) == (graph, method)]
+        acc, n = 100 * np.array([r["test"] for r in rows]), len(rows)
+        if n < 2:
+            return f"{acc.mean():.1f}" if n else "-"
+        half = student_t.ppf(0.975, n - 1) * acc.std(ddof=1) / n**0.5
+        text = f"{acc.mean():.1f} ± {acc.std(ddof=1):.1f} [{acc.mean() - half:.1f}, {acc.mean() + half:.1f}] {n}"
+        collapsed = sum(r["effective_rank"] < 2 for r in rows)
+        return text + (f", {collapsed} collapsed" if collapsed else "")
+
+
+def provenance() -> dict[str, Any]:
+    """What a reader needs to get the numbers again."""
+    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    packages = ("torch", "torch-geometric", "scikit-learn", "numpy", "scipy")
+    return {"command": sys.argv, "commit": commit, "versions": {p: version(p) for p in packages}}
+
+
+def arguments(argv: list[str] | None) -> argparse.Namespace:
+    """The options of a run; .flags: every Config field but seed, None where it was not given."""
+    parser = argparse.ArgumentParser(usage="%(prog)s [options]", allow_abbrev=False)
+    add = parser.add_argument_group("run").add_argument
+    add("--preset", default="best", choices=PRESETS, help="settings to start from (best)")
+    add("--graphs", default=",".join(GRAPHS), help="some of cora,citeseer,pubmed (all)")
+    add("--seeds", default=5, type=int, help="runs of a graph (5)")
+    add("--first-seed", default=0, type=int, help="the seeds count up from it (0)")
+    add("--controls", default="cheap", choices=["cheap", "full"], help="full: trains bgrl as well")
+    add("--config", type=Path, help="TOML of Config fields, with a section a graph; flags win")
+    add("--data", type=Path, help="folder of the graphs' .npz files")
+    add("--out", default="results", type=Path, help="where the run makes its folder (results)")
+    add("--threads", default=0, type=int, help="of torch; 0: its own choice (0)")
+    add("--quick", action="store_true", help="all of it in a minute: 20 epochs")
+    groups: dict[str, Any] = {}
+    for f in (f for f in fields(Config) if f.name != "seed"):
+        group, text = f.metadata["group"], f"{f.metadata['help']} ({expected(f)})"
+        groups[group] = groups.get(group) or parser.add_argument_group(group)
+        flag = "--" + f.name.replace("_", "-") + "-width" * (f.name == "out")  # --out: the folder
+        kind = (
+            dict(action=argparse.BooleanOptionalAction)
+            if f.type == "bool"
+            else dict(type=type(f.default), metavar="V")
+        )
+        groups[group].add_argument(flag, dest="config." + f.name, help=text, **kind)
+    args = vars(parser.parse_args(argv))
+    flags = {k.split(".")[1]: args.pop(k) for k in [*args] if "." in k}
+    return argparse.Namespace(**args, flags=argparse.Namespace(**flags))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """-> 0; 2 usage; 3 data; 7 diverged; 130, 143 interrupted, finished seeds being kept."""
+    args = arguments(argv)
+
+    def terminate(*_: Any) -> None:
+        raise RunError("terminated", 143)
+
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        torch.set_num_threads(args.threads or torch.get_num_threads())
+        run = Run(args)
+        with run.status:
+            code = run()
+        Console(width=None if sys.stdout.isatty() else 120).print(run.table())
+        return code
+    except (ValueError, OSError) as error:
+        message, code = str(error), 2
+    except RunError as error:
+        message, code = error.args
+    except KeyboardInterrupt:
+        message, code = "interrupted", 130
+    print(f"run_full.py: {message}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
