@@ -425,12 +425,12 @@ class TrainState:
     def new(cls, cfg: Config, data: Data, make_predictor: PredictorFactory) -> TrainState:
         """Each part draws from a stream of its own, so a changed part leaves the others alone."""
         names = ("view1", "view2", "mask", "predictor", "regulariser")
-        init, *seeds = np.random.SeedSequence(cfg.seed).generate_state(1 + len(names)).tolist()
-        streams = {k: Generator().manual_seed(s) for k, s in zip(names, seeds, strict=True)}
+        seeds = np.random.SeedSequence(cfg.seed).generate_state(2 + len(names)).tolist()
+        streams = {k: Generator().manual_seed(s) for k, s in zip(names, seeds[2:], strict=True)}
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(init)
+            torch.manual_seed(seeds[0])
             encoder = Encoder(cfg, data.x.shape[1]).to(placement(cfg)[0])
-            torch.manual_seed(init)
+            torch.manual_seed(seeds[1])
             predictor = make_predictor(cfg, data).to(placement(cfg)[0])
         weights = [*encoder.parameters(), *predictor.parameters()]
         adamw = torch.optim.AdamW(weights, cfg.lr, weight_decay=cfg.weight_decay, fused=True)

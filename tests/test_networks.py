@@ -1,0 +1,163 @@
+"""Claims about the networks, each with a test below.
+
+1. A GCN layer equals PyG's GCNConv, a GAT layer PyG's GATConv, on the same weights.
+2. CSR, COO and dense forms of the adjacency and of x give the same numbers and gradients.
+3. BatchNorm + PReLU equal the stock modules: values, gradients, running statistics.
+4. The features of hidden nodes have no influence on the context; [MASK] has.
+5. The encoder is equivariant under permutation of the nodes.
+6. A [REG] node joins all nodes; own features join x; neither changes the number of rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import view_of
+from torch import nn
+from torch_geometric.data import Data
+from torch_geometric.nn import GATConv, GCNConv
+from torch_geometric.utils import to_undirected
+
+import run_full
+from run_full import Config, Encoder, NormPReLU
+
+
+def linear_layer(cfg: Config, data: Data) -> Encoder:
+    """One layer, no norm: z = conv(x) + bias."""
+    encoder = Encoder(replace(cfg, layers=1, norm="none", skip=False), data.x.shape[1])
+    nn.init.normal_(encoder.layers[0].bias)
+    return encoder
+
+
+def test_gcn_layer_equals_pyg(cfg: Config, data: Data, sparse_data: Data) -> None:
+    for graph in (data, sparse_data):
+        encoder, conv = linear_layer(cfg, graph), GCNConv(graph.x.shape[1], cfg.out)
+        conv.lin.weight.data = encoder.layers[0].weights.data[0].t().contiguous()
+        conv.bias.data = encoder.layers[0].bias.data
+        ours = encoder(view_of(graph, cfg))
+        torch.testing.assert_close(ours, conv(graph.x, to_undirected(graph.edge_index)))
+
+
+def test_gat_layer_equals_pyg(cfg: Config, data: Data) -> None:
+    encoder = linear_layer(replace(cfg, encoder="gat", heads=2), data)
+    layer, conv = encoder.layers[0], GATConv(data.x.shape[1], cfg.out // 2, heads=2)
+    conv.lin.weight.data = layer.weights.data[0].t().contiguous()
+    conv.att_src.data, conv.att_dst.data = layer.gat.att_src.data, layer.gat.att_dst.data
+    conv.bias.data = layer.bias.data
+    ours = encoder(view_of(data, cfg))
+    torch.testing.assert_close(ours, conv(data.x, to_undirected(data.edge_index)))
+
+
+def test_csr_coo_and_dense_agree(cfg: Config, sparse_data: Data) -> None:
+    view = view_of(sparse_data, cfg)
+    assert view.adj.layout == torch.sparse_csr and view.x.is_sparse
+    coo = view._replace(adj=view.adj.to_sparse_coo())
+    dense = view._replace(adj=view.adj.to_dense(), x=view.x.to_dense())
+    hidden = torch.arange(60) % 3 == 0
+    encoder = Encoder(cfg, sparse_data.x.shape[1])
+    nn.init.normal_(encoder.mask)
+    results = []
+    for form in (view, coo, dense):
+        encoder.zero_grad()
+        z = encoder(form, hidden)
+        z.square().sum().backward()
+        results.append((z, encoder.layers[0].weights.grad.clone(), encoder.mask.grad.clone()))
+    for other in results[1:]:
+        torch.testing.assert_close(other, results[0], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(7, 3), (60, 16)])
+def test_batch_norm_prelu_equals_stock(shape: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    ours, norm, act = NormPReLU("batch", shape[1]), nn.BatchNorm1d(shape[1]), nn.PReLU()
+    ours.scale.data = norm.weight.data = torch.randn(shape[1])
+    ours.shift.data = norm.bias.data = torch.randn(shape[1])
+    norm.weight, norm.bias = nn.Parameter(ours.scale.data.clone()), nn.Parameter(ours.shift.data.clone())
+    x1 = (torch.randn(shape) * 3 + 1).requires_grad_()
+    x2 = x1.detach().clone().requires_grad_()
+    y1, y2 = ours(x1), act(norm(x2))
+    torch.testing.assert_close(y1, y2)
+    g = torch.randn(shape)
+    y1.backward(g)
+    y2.backward(g)
+    torch.testing.assert_close(x1.grad, x2.grad, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(ours.scale.grad, norm.weight.grad, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(ours.shift.grad, norm.bias.grad, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(ours.slope.grad, act.weight.grad[0], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close((ours.mean, ours.var), (norm.running_mean, norm.running_var))
+    torch.testing.assert_close(ours.eval()(x1), act(norm.eval()(x2)))
+
+
+def test_running_statistics_need_gradient() -> None:
+    norm = NormPReLU("batch", 4)
+    with torch.no_grad():
+        norm(torch.randn(9, 4))
+    assert norm.mean.abs().max() == 0 and (norm.var == 1).all()
+
+
+@pytest.mark.parametrize("encoder", ["gcn", "gat"])
+def test_hidden_features_have_no_influence(cfg: Config, data: Data, sparse_data: Data, encoder: str) -> None:
+    cfg = replace(cfg, encoder=encoder, own_features=True)
+    hidden = torch.arange(60) % 2 == 0
+    for graph in (data, sparse_data):
+        other = graph.clone()
+        other.x = torch.where(hidden[:, None], torch.zeros(()), graph.x)
+        other.x[0, 0] = 9.0  # node 0 is hidden
+        net = Encoder(cfg, graph.x.shape[1])
+        a, b = view_of(graph, cfg), view_of(other, cfg)
+        torch.testing.assert_close(net(a, hidden), net(b, hidden), rtol=1e-6, atol=1e-6)
+        before = net(a, hidden)
+        nn.init.normal_(net.mask)
+        assert not torch.allclose(net(a, hidden), before)
+        seen = (net(a) - net(b)).abs().max()
+        assert seen > 1e-3  # unhidden, the same change is visible
+
+
+@pytest.mark.parametrize("changes", [{}, {"encoder": "gat"}, {"reg_node": True, "hops": 2}])
+def test_permutation_equivariance(cfg: Config, data: Data, changes: dict[str, object]) -> None:
+    cfg = replace(cfg, **changes)
+    order = torch.randperm(60, generator=torch.Generator().manual_seed(1))
+    place = torch.empty(60, dtype=torch.long).scatter_(0, order, torch.arange(60))
+    permuted = Data(x=data.x[order], edge_index=place[data.edge_index])
+    encoder = Encoder(cfg, data.x.shape[1]).eval()
+    z, z_permuted = encoder(view_of(data, cfg)), encoder(view_of(permuted, cfg))
+    torch.testing.assert_close(z[order], z_permuted, rtol=1e-4, atol=1e-5)
+
+
+def test_reg_node_and_own_features(cfg: Config, data: Data) -> None:
+    view = view_of(data, cfg, reg_node=True)
+    dense = view.adj.to_dense()
+    assert dense.shape == (61, 61) and (dense[60] > 0).all() and (dense[:, 60] > 0).all()
+    dropped = view.augment(0.0, 1.0, torch.Generator())
+    assert (dropped.adj.to_dense()[60] > 0).all()  # its edges are never dropped
+    encoder = Encoder(replace(cfg, reg_node=True, own_features=True), data.x.shape[1])
+    z = encoder(view)
+    assert z.shape == (60, 2 * cfg.out)
+    own = encoder(view)[:, cfg.out :]
+    torch.testing.assert_close(own, data.x @ encoder.own)
+
+
+def test_golden_adjacency_and_hops(cfg: Config) -> None:
+    """A path of three nodes, with a duplicate, a reverse and a self-loop among its edges."""
+    edge_index = torch.tensor([[0, 1, 1, 1, 2], [1, 0, 2, 2, 2]])
+    path = Data(x=torch.eye(3), edge_index=edge_index)
+    expected = torch.tensor([[1 / 2, 6**-0.5, 0], [6**-0.5, 1 / 3, 6**-0.5], [0, 6**-0.5, 1 / 2]])
+    view = view_of(path, cfg)
+    torch.testing.assert_close(view.adj.to_dense(), expected)
+    encoder = linear_layer(replace(cfg, hops=3), path)
+    ours = encoder(view)
+    weight, bias = encoder.layers[0].weights[0], encoder.layers[0].bias
+    torch.testing.assert_close(ours, expected.matrix_power(3) @ weight + bias)
+
+
+def test_bf16_stays_close(cfg: Config, sparse_data: Data) -> None:
+    encoder = Encoder(cfg, sparse_data.x.shape[1])
+    exact = encoder(view_of(sparse_data, cfg))
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = encoder(view_of(sparse_data, cfg, precision="bf16"))
+    assert rough.dtype == torch.float32
+    assert F.cosine_similarity(exact, rough).min() > 0.99
+    assert run_full.placement(replace(cfg, precision="bf16"))[1]
