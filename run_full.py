@@ -230,6 +230,12 @@ class View(NamedTuple):
         adj = sparse(index, scale[row] * scale[col], (len(scale), len(scale)))
         return self._replace(columns=columns.to(self.x.device), index=index, adj=adj)
 
+    def average(self, z: Tensor, hops: int) -> Tensor:
+        """z [N, D] averaged over neighbours, hops times; the [REG] node has no say."""
+        for _ in range(hops):
+            z = product(self.adj, F.pad(z, (0, 0, 0, len(self.adj) - len(z))))[: len(self.x)]
+        return z
+
     def lifter(self, mask: Tensor, hidden: Tensor | None) -> Callable[[Tensor], Tensor]:
         """weight [F, D] -> x @ weight [N, D], with mask [F] for x where hidden. x is not copied:
         zero columns of x are zero rows of weight, and [MASK] enters after the product."""
@@ -446,8 +452,7 @@ def step_loss(
 
     def direction(z: Tensor, t: Tensor, at: Tensor | None) -> Tensor:
         """From context z [N, D] to target t [N, D], at the hidden nodes [N] or at all."""
-        for _ in range(cfg.target_hops):
-            t = product(whole.adj, t)
+        t = whole.average(t, cfg.target_hops)
         prediction = state.predictor(z, at, streams["predictor"])  # [M, D]
         return latent_loss(cfg.loss, prediction, t if at is None else t[at])
 
@@ -526,9 +531,7 @@ class Result:
 def embed(encoder: Encoder, data: Data) -> Tensor:
     """z [N, D] on the cpu, of the clean graph, by the encoder in evaluation mode, in fp32."""
     whole, mode = View.of(data, replace(encoder.cfg, precision="fp32")), encoder.training
-    z = encoder.eval()(whole)
-    for _ in range(encoder.cfg.embed_hops):
-        z = product(whole.adj, z)
+    z = whole.average(encoder.eval()(whole), encoder.cfg.embed_hops)
     encoder.train(mode)
     return z.cpu()
 

@@ -1,0 +1,43 @@
+"""The command line: one module a group of verbs, which parses, calls and prints.
+
+Nothing heavy is imported here or at the top of a verb's module, so that --help answers at once.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from nodejepa_ext import __version__
+from nodejepa_ext.commands import bench, plot
+
+app = typer.Typer(
+    name="nodejepa-ext",
+    help="The toolkit around Node-JEPA's reference, run_full.py.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    rich_markup_mode="rich",
+)
+app.command("bench", epilog=bench.EXAMPLES)(bench.bench)
+app.command("plot", epilog=plot.EXAMPLES)(plot.plot)
+
+
+def show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Say it, exit.")
+    ] = False,
+) -> None:
+    """The toolkit around Node-JEPA's reference, run_full.py."""
+
+
+def main() -> None:
+    """The console script. Exits 0; 1 failed; 2 usage; 3 data; 130 interrupted."""
+    app(prog_name="nodejepa-ext")

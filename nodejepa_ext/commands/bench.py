@@ -1,0 +1,52 @@
+"""`nodejepa-ext bench`: what a training step costs here, beside plain PyG and graphssl."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+EXAMPLES = """\b
+Examples:
+nodejepa-ext bench
+nodejepa-ext bench --graphs cora --steps 5
+nodejepa-ext bench --graphs cora,pubmed --rounds 3 --json > bench.json
+"""
+
+
+def bench(
+    graphs: Annotated[
+        str, typer.Option(help="Some of cora,citeseer,pubmed.")
+    ] = "cora,citeseer,pubmed",
+    steps: Annotated[int, typer.Option(min=1, help="Timed steps, after 3 to warm up.")] = 10,
+    rounds: Annotated[int, typer.Option(min=1, help="Processes of each; the median counts.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, not tables.")] = False,
+) -> None:
+    """Seconds and memory of a training step on this machine, on one thread."""
+    import run_full
+    from nodejepa_ext import bench as bench_module
+
+    names = list(dict.fromkeys(graphs.split(",")))
+    try:
+        for name in names:
+            run_full.load_graph(name)
+    except ValueError as error:
+        typer.echo(f"nodejepa-ext bench: --graphs: {error}", err=True)
+        raise typer.Exit(2) from None
+    except run_full.RunError as error:
+        typer.echo(f"nodejepa-ext bench: {error.args[0]}", err=True)
+        raise typer.Exit(error.args[1]) from None
+
+    report = bench_module.measure_all(names, steps, rounds, lambda text: typer.echo(text, err=True))
+    if as_json:
+        typer.echo(json.dumps(report, indent=1))
+    else:
+        from rich.console import Console
+
+        console = Console(width=None if sys.stdout.isatty() else 120)
+        for part in bench_module.tables(report):
+            console.print(part)
+    if any(row["error"] for row in report["rows"]):
+        raise typer.Exit(1)

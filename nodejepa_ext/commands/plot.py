@@ -1,0 +1,44 @@
+"""`nodejepa-ext plot`: pictures of a results folder."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EXAMPLES = """\b
+Examples:
+nodejepa-ext plot results/20260101T120000Z-4711
+nodejepa-ext plot results/20260101T120000Z-4711 --out figures
+nodejepa-ext plot results/20260101T120000Z-4711 --json
+"""
+
+
+def plot(
+    folder: Annotated[Path, typer.Argument(help="What run_full.py wrote, results/<time>-<pid>.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the pictures.", show_default="the same folder")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, not lines.")] = False,
+) -> None:
+    """Learning curves (validation only) and a 2-D map of every graph's embedding."""
+    if find_spec("matplotlib") is None:
+        typer.echo("nodejepa-ext plot needs matplotlib: pip install 'nodejepa[plot]'", err=True)
+        raise typer.Exit(2)
+    from nodejepa_ext.plot import ResultsError, draw
+
+    try:
+        written = draw(folder, out or folder, lambda text: typer.echo(text, err=True))
+    except ResultsError as error:
+        typer.echo(f"nodejepa-ext plot: {error}", err=True)
+        raise typer.Exit(3) from None
+    except OSError as error:
+        typer.echo(f"nodejepa-ext plot: {error}", err=True)
+        raise typer.Exit(2) from None
+    if as_json:
+        typer.echo(json.dumps({"written": [str(path) for path in written]}))
+    else:
+        typer.echo("\n".join(map(str, written)))

@@ -1,0 +1,257 @@
+"""Claims about training, each with a test below.
+
+1.  Golden losses: the first losses on a tiny graph are the recorded ones, for each kind of run.
+2.  The defaults are not special: passed explicitly they give equal results.
+3.  Every seam is used: mask, predictor, regulariser, hook, state.
+4.  The target gets no gradient; momentum 1 freezes it, 0 copies it, buffers included.
+5.  frozen never moves, online sends gradients through both branches.
+6.  Schedules: end points of the learning rate and the momentum.
+7.  The same seed twice is bit-equal, whatever the ambient random state; another seed is not.
+8.  A run saved in the middle and continued is bit-equal to one never interrupted.
+9.  Streams are separate: a changed mask leaves views and initial weights alone.
+10. Views: an edge drop keeps symmetry and the asked rate; feature columns too.
+11. A loss that is not finite ends the run with code 7 and names the first bad tensor.
+12. It learns: on the block model the probe of a trained encoder beats that of raw features.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import view_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Generator, Tensor, nn
+from torch_geometric.data import Data
+
+import run_full
+from run_full import Config, MLPPredictor, RunError, StopTraining, TrainState, train
+
+GOLDEN = Path(__file__).parent / "golden_losses.json"
+KINDS: dict[str, dict[str, Any]] = {
+    "card": {},
+    "card, gat": {"encoder": "gat", "heads": 2},
+    "bgrl": {"mask": 0.0, "skip": False},
+    "cca": {"target": "online", "predictor": 0, "directions": 1, "loss_nodes": "all"}
+    | {"loss": "standardised", "regulariser": "decorrelation", "norm": "none", "skip": False},
+    "everything": {"reg_node": True, "own_features": True, "target_hops": 2, "hops": 2}
+    | {"embed_hops": 1, "regulariser": "decorrelation", "predictor": 1, "layers": 3},
+}
+
+
+def losses(cfg: Config, data: Data, **seams: Any) -> list[float]:
+    state = train(cfg, data, **seams).state
+    assert state is not None
+    return [row["loss"] for row in state.rows]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_golden_losses(kind: str, cfg: Config, data: Data) -> None:
+    found = losses(replace(cfg, **KINDS[kind]), data)
+    assert found == pytest.approx(json.loads(GOLDEN.read_text())[kind], rel=1e-4)
+
+
+def test_golden_first_loss_by_hand(cfg: Config) -> None:
+    """One linear layer, no views, no predictor, frozen target = online: the cosine of z with z."""
+    pair = Data(x=torch.eye(2), edge_index=torch.tensor([[0], [1]]))
+    plain = {"feat1": 0.0, "edge1": 0.0, "feat2": 0.0, "edge2": 0.0, "mask": 0.0}
+    still = {"predictor": 0, "norm": "none", "layers": 1, "skip": False, "target": "frozen"}
+    found = losses(replace(cfg, epochs=1, eval_every=0, **plain, **still), pair)
+    assert found == pytest.approx([-1.0], abs=1e-6)
+
+
+def test_defaults_are_not_special(cfg: Config, data: Data) -> None:
+    seams = {"mask_fn": run_full.random_mask, "make_predictor": MLPPredictor, "state": None}
+    a, b = train(cfg, data), train(cfg, data, **seams, on_epoch=lambda state, row: None)
+    assert torch.equal(a.z, b.z) and a.val == b.val
+    named = replace(cfg, regulariser="decorrelation")
+    passed = losses(cfg, data, regulariser=run_full.decorrelation)
+    assert losses(named, data) == passed != losses(cfg, data)
+
+
+def test_every_seam_is_used(cfg: Config, data: Data) -> None:
+    seen: dict[str, list[Any]] = {"mask": [], "z": [], "epochs": [], "z1": []}
+
+    def first_half(data: Data, ratio: float, generator: Generator) -> Tensor:
+        seen["mask"].append(ratio)
+        return torch.arange(60) < 30
+
+    class Doubler(nn.Module):
+        def __init__(self, cfg: Config, data: Data) -> None:
+            super().__init__()
+            self.linear = nn.Linear(cfg.out, cfg.out)
+
+        def forward(self, z: Tensor, hidden: Tensor | None, generator: Generator) -> Tensor:
+            seen["z"].append((tuple(z.shape), hidden))
+            return self.linear(z if hidden is None else z[hidden])
+
+    def spread(z1: Tensor, z2: Tensor, generator: Generator) -> Tensor:
+        seen["z1"].append((z1.shape, z2.shape, z1.requires_grad))
+        return z1.square().mean() + z2.square().mean()
+
+    def stop_at_three(state: TrainState, row: dict[str, float]) -> None:
+        seen["epochs"].append(row["epoch"])
+        if state.step == 3:
+            raise StopTraining
+
+    train(cfg, data, mask_fn=first_half, make_predictor=Doubler, regulariser=spread, on_epoch=stop_at_three)
+    assert seen["mask"] == [cfg.mask] * 3 and seen["epochs"] == [1, 2, 3]
+    shapes, hidden = zip(*seen["z"], strict=True)
+    assert set(shapes) == {(60, cfg.out)} and hidden[1] is None and hidden[0].sum() == 30
+    assert seen["z1"] == [((60, cfg.out), (60, cfg.out), True)] * 3
+
+
+def test_target_follows_without_gradient(cfg: Config, data: Data) -> None:
+    state = train(replace(cfg, epochs=3), data).state
+    assert all(p.grad is None and not p.requires_grad for p in state.target_encoder.parameters())
+    online, target = state.encoder.state_dict(), copy.deepcopy(state.target_encoder)
+    assert "layers.0.finish.mean" in online  # buffers are covered
+    before = copy.deepcopy(target.state_dict())
+    run_full.update_target(target, state.encoder, 1.0)
+    assert all(torch.equal(v, before[k]) for k, v in target.state_dict().items())
+    run_full.update_target(target, state.encoder, 0.5)
+    half = {k: (before[k] + online[k]) / 2 for k in online}
+    torch.testing.assert_close(dict(target.state_dict()), half)
+    run_full.update_target(target, state.encoder, 0.0)
+    assert all(torch.equal(v, online[k]) for k, v in target.state_dict().items())
+
+
+def test_kinds_of_target(cfg: Config, data: Data) -> None:
+    start = TrainState.new(cfg, data, MLPPredictor).encoder.state_dict()
+    for kind in ("frozen", "online"):
+        target = train(replace(cfg, target=kind), data).state.target_encoder.state_dict()
+        assert all(torch.equal(v, start[k]) for k, v in target.items())
+    fixed = replace(cfg, target="frozen", predictor=0, mask=0.0, directions=1, lr=0.0)
+    grads = {}
+    for kind in ("frozen", "online"):
+        state = train(replace(fixed, target=kind, epochs=1), data).state
+        grads[kind] = state.encoder.layers[0].weights.grad
+    assert not torch.allclose(grads["frozen"], grads["online"])
+
+
+def test_schedule_end_points(cfg: Config) -> None:
+    cfg = replace(cfg, epochs=100, warmup=10, lr=2.0, momentum=0.9)
+    assert run_full.schedule(0, cfg) == pytest.approx((0.2, 0.9))
+    assert run_full.schedule(9, cfg)[0] == run_full.schedule(10, cfg)[0] == pytest.approx(2.0)
+    assert run_full.schedule(55, cfg)[0] == pytest.approx(1.0)
+    assert run_full.schedule(100, cfg) == pytest.approx((0.0, 1.0))
+    assert run_full.schedule(50, cfg)[1] == pytest.approx(0.95)
+    short = replace(cfg, epochs=4)  # the warm-up takes half of it at most
+    assert run_full.schedule(1, short)[0] == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("kind", ["card", "card, gat", "cca"])
+def test_same_seed_is_bit_equal(kind: str, cfg: Config, data: Data) -> None:
+    cfg = replace(cfg, **KINDS[kind])
+    torch.manual_seed(1)
+    first = train(cfg, data)
+    torch.manual_seed(2)
+    ambient = torch.get_rng_state()
+    again = train(cfg, data)
+    assert torch.equal(torch.get_rng_state(), ambient)  # nor does training touch it
+    assert torch.equal(first.z, again.z) and first.state.rows == again.state.rows
+    assert not torch.equal(first.z, train(replace(cfg, seed=1), data).z)
+
+
+@pytest.mark.parametrize("kind", ["card", "card, gat", "cca"])
+def test_saved_and_continued_is_bit_equal(kind: str, cfg: Config, data: Data) -> None:
+    cfg = replace(cfg, **KINDS[kind])
+    whole, saved = train(cfg, data), []
+
+    def stop_at_three(state: TrainState, row: dict[str, float]) -> None:
+        if state.step == 3:
+            modules = [m.state_dict() for m in (state.encoder, state.target_encoder, state.predictor)]
+            streams = {k: g.get_state() for k, g in state.streams.items()}
+            rest = (state.optimizer.state_dict(), streams, state.best, state.rows)
+            saved.extend(copy.deepcopy([modules, *rest]))
+            raise StopTraining
+
+    train(cfg, data, on_epoch=stop_at_three)
+    modules, optimizer, streams, best, rows = saved
+    state = TrainState.new(replace(cfg, seed=99), data, MLPPredictor)
+    for module, values in zip((state.encoder, state.target_encoder, state.predictor), modules, strict=True):
+        module.load_state_dict(values)
+    state.optimizer.load_state_dict(optimizer)
+    for name, generator in state.streams.items():
+        generator.set_state(streams[name])
+    state.step, state.best, state.rows = 3, best, rows
+    continued = train(cfg, data, state=state)
+    assert torch.equal(continued.z, whole.z)
+    assert continued.state.rows == whole.state.rows
+
+
+def test_streams_are_separate(cfg: Config, data: Data) -> None:
+    def drawn(mask_fn: Callable[..., Tensor]) -> tuple[Any, ...]:
+        state = train(replace(cfg, epochs=2, lr=0.0), data, mask_fn=mask_fn).state
+        others = {k: g.get_state().tolist() for k, g in state.streams.items() if k != "mask"}
+        return others, state.encoder.layers[0].weights.tolist()
+
+    def other(data: Data, ratio: float, generator: Generator) -> Tensor:
+        torch.rand(7, generator=generator)
+        return torch.arange(60) < 5
+
+    assert drawn(run_full.random_mask) == drawn(other)
+    a = TrainState.new(cfg, data, MLPPredictor)
+    b = TrainState.new(replace(cfg, predictor=0), data, MLPPredictor)
+    assert torch.equal(a.encoder.layers[0].weights, b.encoder.layers[0].weights)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**31), st.floats(0, 0.95), st.floats(0, 1))
+def test_views(seed: int, feat: float, edge: float) -> None:
+    edges = torch.combinations(torch.arange(30)).t()  # [2, 435]: the complete graph
+    data = Data(x=torch.rand(30, 200, generator=Generator().manual_seed(1)), edge_index=edges)
+    whole = view_of(data, Config(device="cpu", precision="fp32"))
+    view = whole.augment(feat, edge, Generator().manual_seed(seed))
+    adj = view.adj.to_dense()
+    assert torch.equal(adj, adj.t()) and (adj.diagonal() > 0).all()
+    left = int((adj.triu(1) > 0).sum())
+    assert abs(left - 435 * (1 - edge)) < 5 * (435 * 0.25) ** 0.5
+    assert abs(int(view.columns.sum()) - 200 * (1 - feat)) < 5 * (200 * 0.25) ** 0.5
+    degree = (adj > 0).sum(1)
+    torch.testing.assert_close(adj[adj > 0], (degree[:, None] * degree).float().rsqrt()[adj > 0])
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(2, 60), st.floats(0, 1), st.integers(0, 2**31))
+def test_random_mask(n: int, ratio: float, seed: int) -> None:
+    hidden = run_full.random_mask(Data(x=torch.zeros(n, 1)), ratio, Generator().manual_seed(seed))
+    assert hidden.shape == (n,) and hidden.dtype == torch.bool
+    assert int(hidden.sum()) == min(max(round(ratio * n), 1), n - 1)
+
+
+def test_not_finite(cfg: Config, data: Data) -> None:
+    data.x[3, 3] = float("nan")
+    with pytest.raises(RunError, match=r"epoch 1: data\.x") as caught:
+        train(cfg, data)
+    assert caught.value.args[1] == 7
+    data.x[3, 3] = 0.0
+
+    def poison(state: TrainState, row: dict[str, float]) -> None:
+        with torch.no_grad():
+            state.encoder.layers[1].weights[0, 0, 0] = float("inf")
+
+    with pytest.raises(RunError, match=r"epoch 2: layers\.1\.weights"):
+        train(cfg, data, on_epoch=poison)
+
+
+def test_it_learns(cfg: Config, data: Data) -> None:
+    long = replace(cfg, epochs=60, hidden=32, out=32)
+    trained = [train(replace(long, seed=s), data) for s in range(3)]
+    raw = run_full.linear_probe(data.x, data).val
+    assert sum(r.val for r in trained) / 3 > raw
+    assert all(run_full.effective_rank(r.z) > 2 for r in trained)
+
+
+def test_own_data_without_labels(cfg: Config, data: Data) -> None:
+    bare = Data(x=data.x.to_sparse_csr(), edge_index=data.edge_index)
+    result = train(cfg, bare)
+    assert result.val == -1.0 and torch.equal(result.z, train(replace(cfg, eval_every=0), bare).z)
+    assert result.z.shape == (60, cfg.out)
