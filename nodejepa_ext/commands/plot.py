@@ -20,7 +20,7 @@ nodejepa-ext plot results/20260101T120000Z-4711 --json
 def plot(
     folder: Annotated[Path, typer.Argument(help="What run_full.py wrote, results/<time>-<pid>.")],
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the pictures.", show_default="the same folder")
+        Path | None, typer.Option(help="Folder of the pictures.", show_default="FOLDER itself")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, not lines.")] = False,
 ) -> None:

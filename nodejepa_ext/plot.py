@@ -1,0 +1,298 @@
+"""Pictures of a results folder of run_full.py: learning curves, and a map of every embedding.
+
+What is read: learning_curves.jsonl, <graph>/embeddings.npz (z [N, D], y [N]), and, for the caption,
+final_results.json. What is written: curves.png and map_<graph>.png. Curves show validation only.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import zipfile
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+CURVES, RESULTS, EMBEDDINGS = "learning_curves.jsonl", "final_results.json", "embeddings.npz"
+NAMED = {"graph": str, "method": str, "seed": int, "epoch": int}  # in every line of CURVES
+METERS = {  # keys of a line, from the top panel down, with their axis labels
+    "val": "validation accuracy, %",
+    "effective_rank": "effective rank",
+    "cosine": "mean pairwise cosine",
+}
+COLOURS = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#000000",
+)  # Okabe, Ito
+MOST_POINTS = 5000  # of a map: t-SNE's time, and what an eye can tell apart
+
+Series = dict[int, float]  # epoch -> value
+Notice = Callable[[str], None]
+
+
+class ResultsError(Exception):
+    """A results folder is missing or bad; the message names the file and what was expected."""
+
+
+@dataclass
+class Curves:
+    """What CURVES holds: per graph, method and meter one series a seed."""
+
+    graphs: list[str] = field(default_factory=list)
+    methods: list[str] = field(default_factory=list)
+    series: dict[tuple[str, str, str], dict[int, Series]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(dict))
+    )
+
+    def add(self, row: dict[str, Any]) -> None:
+        """One line of the file; a later line on the same epoch, as after a resume, wins."""
+        graph, method = row["graph"], row["method"]
+        for name, names in ((graph, self.graphs), (method, self.methods)):
+            if name not in names:
+                names.append(name)
+        for meter in METERS.keys() & row.keys():
+            self.series[graph, method, meter][row["seed"]][row["epoch"]] = float(row[meter])
+
+
+def complaint(row: Any) -> str:
+    """What is wrong with a parsed line of CURVES; "" if nothing is."""
+    if not isinstance(row, dict):
+        return "expected a JSON object"
+    for key, kind in NAMED.items():
+        if not isinstance(row.get(key), kind) or isinstance(row[key], bool):
+            return f"{key} is {row.get(key)!r}, expected {kind.__name__}"
+    for key in METERS.keys() & row.keys():
+        if not isinstance(row[key], (int, float)) or isinstance(row[key], bool):
+            return f"{key} is {row[key]!r}, expected a number"
+    return ""
+
+
+def read_curves(path: Path, notice: Notice) -> Curves:
+    """The file's lines. A last line that a crash cut short is left out, and noticed; ResultsError:
+    any other line is not what run_full.py writes."""
+    curves, lines = Curves(), path.read_bytes().splitlines()
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+        except ValueError:  # also of bytes that are not UTF-8
+            if number == len(lines):
+                notice(f"{path}, line {number}: cut short, left out")
+                continue
+            raise ResultsError(f"{path}, line {number}: not JSON: {shortened(line)}") from None
+        if wrong := complaint(row):
+            raise ResultsError(f"{path}, line {number}: {wrong}")
+        curves.add(row)
+    return curves
+
+
+def shortened(line: bytes) -> str:
+    text = line.decode(errors="replace")
+    return repr(text if len(text) <= 60 else text[:57] + "...")
+
+
+def read_embedding(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """z [N, D] and y [N]; ResultsError: the file has not these, or z is not finite."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            z, y = arrays["z"], arrays["y"]
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ResultsError(f"{path}: expected arrays z and y: {error}") from None
+    if z.ndim != 2 or y.shape != z.shape[:1] or not np.isfinite(z).all():
+        raise ResultsError(
+            f"{path}: z {list(z.shape)} and y {list(y.shape)}, expected finite z [N, D] and y [N]"
+        )
+    return z, y
+
+
+def caption(folder: Path) -> str:
+    """Which code made the results, of RESULTS; "" if the run had not come so far."""
+    path = folder / RESULTS
+    if not path.is_file():
+        return folder.resolve().name
+    try:
+        commit = json.loads(path.read_text())["commit"]
+    except (ValueError, KeyError, TypeError):
+        raise ResultsError(f"{path}: expected a JSON object with a commit and rows") from None
+    return f"{folder.resolve().name}, commit {commit}" if commit else folder.resolve().name
+
+
+def mean_series(runs: list[Series]) -> Series:
+    """The mean over seeds, at the epochs that all of them reached: no seed drops out midway."""
+    shared = set.intersection(*(set(run) for run in runs)) if runs else set()
+    return {epoch: float(np.mean([run[epoch] for run in runs])) for epoch in sorted(shared)}
+
+
+def draw_panel(axes: Axes, curves: Curves, graph: str, meter: str) -> None:
+    """One meter on one graph: a thin line a seed, a bold mean, a colour a method."""
+    scale = 100.0 if meter == "val" else 1.0
+    for i, method in enumerate(curves.methods):
+        runs = [run for run in curves.series[graph, method, meter].values() if run]
+        colour = COLOURS[i % len(COLOURS)]
+        for run in runs if len(runs) > 1 else []:
+            epochs = sorted(run)
+            axes.plot(epochs, [scale * run[e] for e in epochs], color=colour, lw=0.7, alpha=0.35)
+        mean = mean_series(runs)
+        values = [scale * v for v in mean.values()]
+        axes.plot([*mean], values, color=colour, lw=2, marker="o", ms=3 if len(mean) < 30 else 0)
+    axes.grid(alpha=0.25, lw=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def rank_axis(axes: Axes) -> None:
+    """Log, with plain numbers, and enough of them where the ranks span less than a decade."""
+    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    narrow = high < 20 * low
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if narrow else (1.0,)))
+    if high < 2.5 * low:
+        axes.yaxis.set_major_locator(LogLocator(subs=tuple(np.arange(1.0, 10.0))))
+    axes.yaxis.set_major_formatter(ScalarFormatter())
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def spread(curves: Curves, graph: str) -> float:
+    """The longest method's last epoch over the shortest's."""
+    last = [
+        max(epoch for run in runs.values() for epoch in run)
+        for (of, _, _), runs in curves.series.items()
+        if of == graph and any(runs.values())
+    ]
+    return max(last) / max(min(last), 1) if last else 1.0
+
+
+def draw_curves(curves: Curves, footnote: str) -> Figure:
+    """A column a graph, a row a meter; the epochs are on a log scale where some method took
+    many times as many of them as another."""
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    columns = len(curves.graphs)
+    figure = Figure(figsize=(max(3.6 * columns + 0.6, 5.0), 7.5), layout="constrained")
+    grid = figure.subplots(len(METERS), columns, squeeze=False, sharex="col")
+    for j, graph in enumerate(curves.graphs):
+        for i, meter in enumerate(METERS):
+            draw_panel(grid[i, j], curves, graph, meter)
+            if meter == "effective_rank":
+                rank_axis(grid[i, j])
+        if spread(curves, graph) > 4:
+            grid[-1, j].set_xscale("log")
+        grid[0, j].set_title(graph)
+        grid[-1, j].set_xlabel("epoch")
+    for i, label in enumerate(METERS.values()):
+        grid[i, 0].set_ylabel(label)
+    figure.align_ylabels()
+    handles = [
+        Line2D([], [], color=COLOURS[i % len(COLOURS)], lw=2, label=method)
+        for i, method in enumerate(curves.methods)
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 6))
+    figure.supxlabel(f"thin: a seed, bold: their mean; {footnote}", fontsize=7, color="0.4")
+    return figure
+
+
+def flatten(z: np.ndarray) -> np.ndarray:
+    """z [N, D] -> [N, 2]: PCA to at most 50 dimensions, then t-SNE; deterministic. All at one
+    point if z is too."""
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
+    n, d = z.shape
+    if n < 3 or np.ptp(z, axis=0).max(initial=0.0) == 0:
+        return np.zeros((n, 2))
+    reduced = PCA(min(50, n - 1, d), random_state=0).fit_transform(z.astype(np.float64))
+    init = "pca" if reduced.shape[1] > 1 else "random"
+    model = TSNE(2, init=init, perplexity=min(30.0, (n - 1) / 3), random_state=0)
+    return np.asarray(model.fit_transform(reduced))
+
+
+def draw_map(graph: str, z: np.ndarray, y: np.ndarray, footnote: str) -> Figure:
+    """A dot a node, coloured by class; of a large graph MOST_POINTS nodes, drawn by a seed."""
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    order = np.random.default_rng(0).permutation(len(z))[:MOST_POINTS]  # also: no class on top
+    points, classes = flatten(z[order]), np.unique(y)
+    palette = colormaps["tab10" if len(classes) <= 10 else "tab20"]
+    wheel = [palette(i % palette.N) for i in range(len(classes))]
+    figure = Figure(figsize=(6.4, 5.6), layout="constrained")
+    axes = figure.add_subplot()
+    colours = [wheel[i] for i in np.searchsorted(classes, y[order])]
+    size = float(np.clip(16000 / max(len(order), 1), 3, 30))
+    axes.scatter(*points.T, s=size, c=colours, linewidths=0, alpha=0.8)
+    axes.set(xticks=[], yticks=[], aspect="equal")
+    shown = f"{len(order)} of {len(z)} nodes" if len(order) < len(z) else f"{len(z)} nodes"
+    axes.set_title(f"{graph}: {shown}, t-SNE of the frozen embedding")
+    handles = [
+        Line2D([], [], color=colour, ls="", marker="o", ms=5, label=f"class {name}")
+        for name, colour in zip(classes, wheel, strict=True)
+    ]
+    columns = math.ceil(len(handles) / 20)
+    figure.legend(handles=handles, loc="outside right center", ncols=columns, frameon=False)
+    figure.supxlabel(footnote, fontsize=7, color="0.4")
+    return figure
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """The PNG, whole or not at all."""
+    temp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temp.open("wb") as file:
+            figure.savefig(file, format="png", dpi=150)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temp, path)
+    finally:
+        temp.unlink(missing_ok=True)
+    return path
+
+
+def check_folder(folder: Path) -> list[Path]:
+    """The embeddings in the folder, sorted; ResultsError: it holds nothing to draw."""
+    if not folder.is_dir():
+        raise ResultsError(f"no folder {folder}: expected one that run_full.py wrote")
+    maps = sorted(folder.glob(f"*/{EMBEDDINGS}"))
+    if (folder / CURVES).is_file():
+        return maps
+    if runs := sorted(folder.glob(f"*/{CURVES}")):
+        raise ResultsError(
+            f"{folder} holds whole runs: name one of them, such as {runs[-1].parent}"
+        )
+    if not maps:
+        raise ResultsError(f"{folder} has neither {CURVES} nor a <graph>/{EMBEDDINGS}")
+    return maps
+
+
+def draw(folder: Path, out: Path, notice: Notice) -> list[Path]:
+    """Draws all that the folder has into `out`, made if need be -> the files written. All is read
+    before the first is written. ResultsError: the folder is missing or bad."""
+    maps, footnote = check_folder(folder), caption(folder)
+    path = folder / CURVES
+    curves = read_curves(path, notice) if path.is_file() else Curves()
+    embeddings = {path.parent.name: read_embedding(path) for path in maps}
+    out.mkdir(parents=True, exist_ok=True)
+    written = []
+    if curves.series:
+        written.append(save(draw_curves(curves, footnote), out / "curves.png"))
+    elif path.is_file():
+        notice(f"{path} has no evaluated epoch: no curves.png")
+    for graph, (z, y) in embeddings.items():
+        notice(f"map of {graph}: {min(len(z), MOST_POINTS)} nodes")
+        written.append(save(draw_map(graph, z, y, footnote), out / f"map_{graph}.png"))
+    return written
