@@ -10,6 +10,7 @@ import json
 import math
 import os
 import zipfile
+import zlib
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -109,7 +110,7 @@ def read_embedding(path: Path) -> tuple[np.ndarray, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             z, y = arrays["z"], arrays["y"]
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ResultsError(f"{path}: expected arrays z and y: {error}") from None
     if z.ndim != 2 or y.shape != z.shape[:1] or not np.isfinite(z).all():
         raise ResultsError(
@@ -153,17 +154,28 @@ def draw_panel(axes: Axes, curves: Curves, graph: str, meter: str) -> None:
 
 
 def rank_axis(axes: Axes) -> None:
-    """Log, with plain numbers, and enough of them where the ranks span less than a decade."""
-    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+    """Log, with plain numbers, and more of them the less the ranks span."""
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     axes.set_yscale("log")
     low, high = axes.get_ylim()
-    narrow = high < 20 * low
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if narrow else (1.0,)))
-    if high < 2.5 * low:
-        axes.yaxis.set_major_locator(LogLocator(subs=tuple(np.arange(1.0, 10.0))))
-    axes.yaxis.set_major_formatter(ScalarFormatter())
+    steps = [1.0, 2.0, 5.0] if high < 20 * low else [1.0]
+    steps = [*np.arange(1.0, 10.0)] if high < 2.5 * low else steps
+    axes.yaxis.set_major_locator(LogLocator(subs=steps))
+    axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def epoch_axis(axes: Axes, log: bool) -> None:
+    """Whole epochs; log where one method took many times as many of them as another."""
+    from matplotlib.ticker import MaxNLocator
+
+    if log:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.set_xlabel("epoch")
 
 
 def spread(curves: Curves, graph: str) -> float:
@@ -177,8 +189,7 @@ def spread(curves: Curves, graph: str) -> float:
 
 
 def draw_curves(curves: Curves, footnote: str) -> Figure:
-    """A column a graph, a row a meter; the epochs are on a log scale where some method took
-    many times as many of them as another."""
+    """A column a graph, a row a meter."""
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
@@ -190,10 +201,8 @@ def draw_curves(curves: Curves, footnote: str) -> Figure:
             draw_panel(grid[i, j], curves, graph, meter)
             if meter == "effective_rank":
                 rank_axis(grid[i, j])
-        if spread(curves, graph) > 4:
-            grid[-1, j].set_xscale("log")
+        epoch_axis(grid[-1, j], log=spread(curves, graph) > 4)
         grid[0, j].set_title(graph)
-        grid[-1, j].set_xlabel("epoch")
     for i, label in enumerate(METERS.values()):
         grid[i, 0].set_ylabel(label)
     figure.align_ylabels()
@@ -201,7 +210,9 @@ def draw_curves(curves: Curves, footnote: str) -> Figure:
         Line2D([], [], color=COLOURS[i % len(COLOURS)], lw=2, label=method)
         for i, method in enumerate(curves.methods)
     ]
-    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 6))
+    figure.legend(
+        handles=handles, loc="outside upper center", ncols=min(len(handles), 6), frameon=False
+    )
     figure.supxlabel(f"thin: a seed, bold: their mean; {footnote}", fontsize=7, color="0.4")
     return figure
 
@@ -221,30 +232,46 @@ def flatten(z: np.ndarray) -> np.ndarray:
     return np.asarray(model.fit_transform(reduced))
 
 
+def wheel(count: int) -> list[Any]:
+    """A colour a class, no two alike."""
+    from matplotlib import colormaps
+
+    if count <= 20:
+        palette = colormaps["tab10" if count <= 10 else "tab20"]
+        return [palette(i) for i in range(count)]
+    return [colormaps["turbo"](i / (count - 1)) for i in range(count)]
+
+
 def draw_map(graph: str, z: np.ndarray, y: np.ndarray, footnote: str) -> Figure:
     """A dot a node, coloured by class; of a large graph MOST_POINTS nodes, drawn by a seed."""
-    from matplotlib import colormaps
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
     order = np.random.default_rng(0).permutation(len(z))[:MOST_POINTS]  # also: no class on top
     points, classes = flatten(z[order]), np.unique(y)
-    palette = colormaps["tab10" if len(classes) <= 10 else "tab20"]
-    wheel = [palette(i % palette.N) for i in range(len(classes))]
-    figure = Figure(figsize=(6.4, 5.6), layout="constrained")
+    colours = wheel(len(classes))
+    columns = math.ceil(len(classes) / 20)
+    figure = Figure(figsize=(5.6 + 0.9 * columns, 5.9), layout="constrained")
     axes = figure.add_subplot()
-    colours = [wheel[i] for i in np.searchsorted(classes, y[order])]
-    size = float(np.clip(16000 / max(len(order), 1), 3, 30))
-    axes.scatter(*points.T, s=size, c=colours, linewidths=0, alpha=0.8)
-    axes.set(xticks=[], yticks=[], aspect="equal")
+    dots = [colours[i] for i in np.searchsorted(classes, y[order])]
+    size = float(np.clip(16000 / max(len(order), 1), 3, 20))
+    axes.scatter(points[:, 0], points[:, 1], s=size, c=dots, linewidths=0, alpha=0.8)
+    axes.set(xticks=[], yticks=[], aspect="equal", adjustable="datalim")
     shown = f"{len(order)} of {len(z)} nodes" if len(order) < len(z) else f"{len(z)} nodes"
-    axes.set_title(f"{graph}: {shown}, t-SNE of the frozen embedding")
+    figure.suptitle(f"{graph}: {shown}, t-SNE of the frozen embedding", fontsize=12)
     handles = [
         Line2D([], [], color=colour, ls="", marker="o", ms=5, label=f"class {name}")
-        for name, colour in zip(classes, wheel, strict=True)
+        for name, colour in zip(classes, colours, strict=True)
     ]
-    columns = math.ceil(len(handles) / 20)
-    figure.legend(handles=handles, loc="outside right center", ncols=columns, frameon=False)
+    figure.legend(
+        handles=handles,
+        loc="outside right center",
+        ncols=columns,
+        frameon=False,
+        fontsize=9,
+        handletextpad=0.1,
+        columnspacing=0.8,
+    )
     figure.supxlabel(footnote, fontsize=7, color="0.4")
     return figure
 

@@ -75,7 +75,10 @@ def test_batch_norm_prelu_equals_stock(shape: tuple[int, int]) -> None:
     ours, norm, act = NormPReLU("batch", shape[1]), nn.BatchNorm1d(shape[1]), nn.PReLU()
     ours.scale.data = norm.weight.data = torch.randn(shape[1])
     ours.shift.data = norm.bias.data = torch.randn(shape[1])
-    norm.weight, norm.bias = nn.Parameter(ours.scale.data.clone()), nn.Parameter(ours.shift.data.clone())
+    norm.weight, norm.bias = (
+        nn.Parameter(ours.scale.data.clone()),
+        nn.Parameter(ours.shift.data.clone()),
+    )
     x1 = (torch.randn(shape) * 3 + 1).requires_grad_()
     x2 = x1.detach().clone().requires_grad_()
     y1, y2 = ours(x1), act(norm(x2))
@@ -99,7 +102,9 @@ def test_running_statistics_need_gradient() -> None:
 
 
 @pytest.mark.parametrize("encoder", ["gcn", "gat"])
-def test_hidden_features_have_no_influence(cfg: Config, data: Data, sparse_data: Data, encoder: str) -> None:
+def test_hidden_features_have_no_influence(
+    cfg: Config, data: Data, sparse_data: Data, encoder: str
+) -> None:
     cfg = replace(cfg, encoder=encoder, own_features=True)
     hidden = torch.arange(60) % 2 == 0
     for graph in (data, sparse_data):

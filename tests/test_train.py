@@ -101,7 +101,14 @@ def test_every_seam_is_used(cfg: Config, data: Data) -> None:
         if state.step == 3:
             raise StopTraining
 
-    train(cfg, data, mask_fn=first_half, make_predictor=Doubler, regulariser=spread, on_epoch=stop_at_three)
+    train(
+        cfg,
+        data,
+        mask_fn=first_half,
+        make_predictor=Doubler,
+        regulariser=spread,
+        on_epoch=stop_at_three,
+    )
     assert seen["mask"] == [cfg.mask] * 3 and seen["epochs"] == [1, 2, 3]
     shapes, hidden = zip(*seen["z"], strict=True)
     assert set(shapes) == {(60, cfg.out)} and hidden[1] is None and hidden[0].sum() == 30
@@ -167,7 +174,9 @@ def test_saved_and_continued_is_bit_equal(kind: str, cfg: Config, data: Data) ->
 
     def stop_at_three(state: TrainState, row: dict[str, float]) -> None:
         if state.step == 3:
-            modules = [m.state_dict() for m in (state.encoder, state.target_encoder, state.predictor)]
+            modules = [
+                m.state_dict() for m in (state.encoder, state.target_encoder, state.predictor)
+            ]
             streams = {k: g.get_state() for k, g in state.streams.items()}
             rest = (state.optimizer.state_dict(), streams, state.best, state.rows)
             saved.extend(copy.deepcopy([modules, *rest]))
@@ -176,7 +185,9 @@ def test_saved_and_continued_is_bit_equal(kind: str, cfg: Config, data: Data) ->
     train(cfg, data, on_epoch=stop_at_three)
     modules, optimizer, streams, best, rows = saved
     state = TrainState.new(replace(cfg, seed=99), data, MLPPredictor)
-    for module, values in zip((state.encoder, state.target_encoder, state.predictor), modules, strict=True):
+    for module, values in zip(
+        (state.encoder, state.target_encoder, state.predictor), modules, strict=True
+    ):
         module.load_state_dict(values)
     state.optimizer.load_state_dict(optimizer)
     for name, generator in state.streams.items():
