@@ -120,7 +120,7 @@ def read_embedding(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def caption(folder: Path) -> str:
-    """Which code made the results, of RESULTS; "" if the run had not come so far."""
+    """The folder and, from RESULTS where the run came so far, the commit that made it."""
     path = folder / RESULTS
     if not path.is_file():
         return folder.resolve().name
@@ -145,7 +145,8 @@ def draw_panel(axes: Axes, curves: Curves, graph: str, meter: str) -> None:
         colour = COLOURS[i % len(COLOURS)]
         for run in runs if len(runs) > 1 else []:
             epochs = sorted(run)
-            axes.plot(epochs, [scale * run[e] for e in epochs], color=colour, lw=0.7, alpha=0.35)
+            dot, values = "." if len(run) == 1 else "", [scale * run[e] for e in epochs]
+            axes.plot(epochs, values, color=colour, lw=0.7, alpha=0.35, marker=dot)
         mean = mean_series(runs)
         values = [scale * v for v in mean.values()]
         axes.plot([*mean], values, color=colour, lw=2, marker="o", ms=3 if len(mean) < 30 else 0)
@@ -155,15 +156,15 @@ def draw_panel(axes: Axes, curves: Curves, graph: str, meter: str) -> None:
 
 def rank_axis(axes: Axes) -> None:
     """Log, with plain numbers, and more of them the less the ranks span."""
-    from matplotlib.ticker import LogLocator, NullFormatter
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
     axes.set_yscale("log")
     low, high = axes.get_ylim()
     steps = [1.0, 2.0, 5.0] if high < 20 * low else [1.0]
-    steps = [*np.arange(1.0, 10.0)] if high < 2.5 * low else steps
-    axes.yaxis.set_major_locator(LogLocator(subs=steps))
+    narrow = high < 4 * low  # where a log locator may find no round number at all
+    axes.yaxis.set_major_locator(MaxNLocator(5) if narrow else LogLocator(subs=steps))
     axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_minor_locator(NullLocator())
 
 
 def epoch_axis(axes: Axes, log: bool) -> None:
@@ -174,7 +175,7 @@ def epoch_axis(axes: Axes, log: bool) -> None:
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:g}")
     else:
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
     axes.set_xlabel("epoch")
 
 

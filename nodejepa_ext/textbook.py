@@ -98,7 +98,7 @@ class Textbook:
         back = cosine_loss(self.predictor(z2), t1)
         loss = (forth + back) / 2
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self.optimizer.step()
         update_target(self.target_encoder, self.encoder, cfg.momentum)
         return loss.item()

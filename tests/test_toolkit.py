@@ -100,7 +100,7 @@ def test_textbook_has_as_many_weights(cfg: Config, both_ways: Data) -> None:
     whole = run_full.View.of(both_ways, cfg)
     hidden = run_full.random_mask(both_ways, cfg.mask, state.streams["mask"])
     loss = run_full.step_loss(cfg, state, whole, hidden, None)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     book = textbook.Textbook(cfg, both_ways)
     book.step()
     assert learning(state.encoder) == learning(book.encoder) > 0
