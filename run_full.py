@@ -116,11 +116,15 @@ _GAT = dict(encoder="gat", lr=2e-3, warmup=50, epochs=1500, edge1=0.4, edge2=0.4
 _CCA = dict(target="online", predictor=0, directions=1, loss_nodes="all", loss="standardised")
 _CCA |= dict(regulariser="decorrelation", norm="none", skip=False, out=512, feat1=0.1, feat2=0.1)
 _CCA |= dict(edge1=0.4, edge2=0.4, warmup=0, epochs=60, eval_every=10)
-_BGRL = dict(mask=0.0, skip=False)
+_BGRL = dict(mask=0.0, skip=False, epochs=150, warmup=15, eval_every=10)
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "best": {"cora": _CCA, "citeseer": _CCA, "pubmed": _CCA},
     "card": {"cora": {}, "citeseer": _GAT, "pubmed": dict(mask=0.6, edge1=0.4)},
-    "bgrl": {"cora": _BGRL, "citeseer": _BGRL, "pubmed": _BGRL},
+    "bgrl": {
+        "cora": _BGRL | dict(embed_hops=1),
+        "citeseer": _BGRL | dict(layers=1, out=512, lr=2e-3, epochs=100, warmup=10),
+        "pubmed": _BGRL | dict(feat1=0.2, edge1=0.2, feat2=0.1, edge2=0.3, epochs=60, warmup=6),
+    },
 }
 METERS = ("loss", "val", "effective_rank", "cosine")  # shown while it works
 PUBLISHED = {  # frozen encoder, linear probe, public split, %
