@@ -16,7 +16,6 @@ import hashlib
 import json
 import math
 import os
-import platform
 import resource
 import signal
 import subprocess
@@ -24,21 +23,19 @@ import sys
 import time
 import tomllib
 import warnings
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
 import torch_geometric.utils as pyg
 from rich.console import Console
 from rich.table import Table
-from scipy.stats import t as student_t
+from scipy import sparse, stats
 from sklearn.linear_model import LogisticRegression
 from torch import Generator, Tensor, nn
 from torch_geometric.data import Data
@@ -47,12 +44,9 @@ from torch_geometric.nn import GATConv
 
 def knob(default: Any, group: str, text: str, *valid: Any) -> Any:
     """A Config field: its --help group and line, and the names, or low and high, it may hold."""
-    text += (
-        f" ({(' or ' if isinstance(default, str) else ' to ').join(map(str, valid))})"
-        if valid
-        else ""
-    )
-    return field(default=default, metadata={"group": group, "help": text, "valid": valid})
+    span = (" or " if isinstance(default, str) else " to ").join(map(str, valid))
+    meta = {"group": group, "help": f"{text} ({span})" if valid else text, "valid": valid}
+    return field(default=default, metadata=meta)
 
 
 @dataclass(frozen=True)
@@ -95,14 +89,13 @@ class Config:
 
     def __post_init__(self) -> None:
         for f in fields(self):
-            value, valid, kind = getattr(self, f.name), f.metadata["valid"], type(f.default)
+            value, kind, valid = getattr(self, f.name), type(f.default), f.metadata["valid"]
             good = isinstance(value, (int, float) if kind is float else kind)
             if good and valid:
                 good = value in valid if kind is str else valid[0] <= value <= valid[1]
             if not good:
-                raise ValueError(
-                    f"{f.name} = {value!r} is no {kind.__name__}: {f.metadata['help']}"
-                )
+                text = f"{f.name} = {value!r} is no {kind.__name__}: "
+                raise ValueError(text + f.metadata["help"])
         if self.encoder == "gat" and (self.hidden % self.heads or self.out % self.heads):
             raise ValueError(f"heads = {self.heads}: expected a divisor of hidden and of out")
 
@@ -114,11 +107,18 @@ GRAPHS = {  # SHA-256 of the files; public splits of Yang et al. 2016
 }
 _GAT = dict(encoder="gat", lr=2e-3, warmup=50, epochs=1500, edge1=0.4, edge2=0.4)
 _CCA = dict(target="online", predictor=0, directions=1, loss_nodes="all", loss="standardised")
-_CCA |= dict(regulariser="decorrelation", norm="none", skip=False, out=512, feat1=0.1, feat2=0.1)
-_CCA |= dict(edge1=0.4, edge2=0.4, warmup=0, epochs=60, eval_every=10)
+_CCA |= dict(regulariser="decorrelation", norm="none", skip=False, out=512, warmup=0)
 _BGRL = dict(mask=0.0, skip=False, epochs=150, warmup=15, eval_every=10)
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
-    "best": {"cora": _CCA, "citeseer": _CCA, "pubmed": _CCA},
+    "best": {
+        "cora": _CCA
+        | dict(embed_hops=1, mask=0.3, feat1=0.0, feat2=0.0, weight_decay=1e-3)
+        | dict(epochs=60, eval_every=10),
+        "citeseer": _CCA
+        | dict(layers=1, hops=2, embed_hops=1, feat1=0.0, feat2=0.0, edge1=0.4)
+        | dict(edge2=0.4, regulariser_weight=5e-4, epochs=40, eval_every=5),
+        "pubmed": _CCA | dict(mask=0.0, feat1=0.3, feat2=0.3, epochs=50, eval_every=10),
+    },
     "card": {"cora": {}, "citeseer": _GAT, "pubmed": dict(mask=0.6, edge1=0.4)},
     "bgrl": {
         "cora": _BGRL | dict(embed_hops=1),
@@ -126,7 +126,6 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "pubmed": _BGRL | dict(feat1=0.2, edge1=0.2, feat2=0.1, edge2=0.3, epochs=60, warmup=6),
     },
 }
-METERS = ("loss", "val", "effective_rank", "cosine")  # shown while it works
 PUBLISHED = {  # frozen encoder, linear probe, public split, %
     "Node-JEPA card, best seed": {"cora": 84.2, "citeseer": 70.7, "pubmed": 83.2},
     "GraphMAE (Hou et al. 2022)": {"cora": 84.2, "citeseer": 73.4, "pubmed": 81.1},
@@ -176,32 +175,31 @@ def load_graph(name: str, folder: Path | None = None) -> Data:
     RunError 3: the file is missing or is not the published graph."""
     preset("card", name)
     path = (folder or Path(__file__).parent / "nodejepa_ext/datasets") / f"{name}.npz"
-    if not path.is_file():
-        raise RunError(f"no file {path}; --data DIR names another folder", 3)
-    if (sha := hashlib.sha256(path.read_bytes()).hexdigest()) != GRAPHS[name]:
-        raise RunError(f"{path} has SHA-256 {sha}, expected {GRAPHS[name]}", 3)
+    sha = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "of no file"
+    if sha != GRAPHS[name]:
+        raise RunError(f"{path}: SHA-256 {sha}, expected {GRAPHS[name]}; --data DIR: elsewhere", 3)
     a = dict(np.load(path, allow_pickle=False))
     if "x" not in a:
-        a["x"] = sp.csr_array((a["x_data"], a["x_indices"], a["x_indptr"]), a["x_shape"]).toarray()
-    x = torch.from_numpy(a["x"]).float()
-    x /= x.sum(1, keepdim=True).clamp(min=1)
-    edges, y = torch.from_numpy(a["edge_index"]).long(), torch.from_numpy(a["y"]).long()
+        parts = (a["x_data"], a["x_indices"], a["x_indptr"])
+        a["x"] = sparse.csr_array(parts, a["x_shape"]).toarray()
+    x, edges, y = (torch.from_numpy(a[key]) for key in ("x", "edge_index", "y"))
+    x = x.float() / x.float().sum(1, keepdim=True).clamp(min=1)
+    edges = pyg.to_undirected(edges.long(), num_nodes=len(x))
     masks = {key: torch.from_numpy(mask) for key, mask in a.items() if key.endswith("_mask")}
-    return Data(x=x, edge_index=pyg.to_undirected(edges, num_nodes=len(x)), y=y, **masks)
+    return Data(x=x, edge_index=edges, y=y.long(), **masks)
 
 
-def sparse(index: Tensor, value: Tensor, shape: tuple[int, ...]) -> Tensor:
+def matrix(index: Tensor, value: Tensor, shape: tuple[int, ...]) -> Tensor:
     """[n, m] from sorted index [2, nnz]: CSR on cpu and cuda, which have its products, else COO."""
-    csr = index.device.type in ("cpu", "cuda")
+    layout = torch.sparse_csr if index.device.type in ("cpu", "cuda") else torch.sparse_coo
     with warnings.catch_warnings(action="ignore"):  # "CSR support is in beta"
-        build = pyg.to_torch_csr_tensor if csr else pyg.to_torch_coo_tensor
-        return build(index, value, shape, is_coalesced=True)
+        return pyg.to_torch_sparse_tensor(index, value, shape, True, layout)
 
 
-def product(matrix: Tensor, dense: Tensor) -> Tensor:
-    """Sparse [n, m] @ dense [m, D]. The CPU kernel for CSR is the fastest and needs no MKL."""
-    matrix, csr = matrix.to(dense.dtype), matrix.layout == torch.sparse_csr and matrix.is_cpu
-    return torch.sparse.mm(matrix, dense, "sum") if csr else matrix @ dense
+def product(a: Tensor, b: Tensor) -> Tensor:
+    """Any [n, m] @ dense [m, D]. The CPU kernel for CSR is the fastest and needs no MKL."""
+    a, csr = a.to(b.dtype), a.layout == torch.sparse_csr and a.is_cpu
+    return torch.sparse.mm(a, b, "sum") if csr else a @ b
 
 
 class View(NamedTuple):
@@ -217,16 +215,15 @@ class View(NamedTuple):
     @classmethod
     def of(cls, data: Data, cfg: Config) -> View:
         """The whole graph: edges made symmetric and merged, self-loops given to every node."""
-        device, fast = placement(cfg)
-        n, x = data.x.shape[0], data.x.float().to_sparse_coo().coalesce()
+        (device, fast), n = placement(cfg), data.x.shape[0]
+        x = data.x.float().to_sparse_coo().coalesce()
+        few = x.values().numel() < (0.05 if fast else 0.2) * x.numel()  # measured
+        x = (x if few and device.type != "mps" else x.to_dense()).to(device)
         edges = pyg.to_undirected(pyg.remove_self_loops(data.edge_index)[0], num_nodes=n)
+        edges = edges[:, edges[0] < edges[1]].to(device)
         star = torch.stack([torch.arange(n), torch.full((n,), n)])[:, : n * cfg.reg_node]
         fixed = torch.cat([torch.arange(n + cfg.reg_node).expand(2, -1), star, star.flip(0)], 1)
-        few = x.values().numel() < (0.05 if fast else 0.2) * x.numel()  # measured
-        x = x if few and device.type != "mps" else x.to_dense()
-        edges = edges[:, edges[0] < edges[1]].to(device)
-        dtype = torch.bfloat16 if fast else torch.float32
-        whole = cls(x.to(device, dtype), edges, fixed.to(device), edges, edges, edges)
+        whole = cls(x.bfloat16() if fast else x, edges, fixed.to(device), edges, edges, edges)
         return whole.augment(0, 0, Generator())
 
     def augment(self, feat: float, edge: float, generator: Generator) -> View:
@@ -236,7 +233,7 @@ class View(NamedTuple):
         left = self.edges[:, kept.to(self.x.device)]
         row, col = entries = pyg.coalesce(torch.cat([left, left.flip(0), self.fixed], 1))
         scale = torch.bincount(row).float().rsqrt()  # [N'], finite: every node has a self-loop
-        adj = sparse(entries, scale[row] * scale[col], (len(scale), len(scale)))
+        adj = matrix(entries, scale[row] * scale[col], (len(scale), len(scale)))
         return self._replace(columns=columns.to(self.x.device), entries=entries, adj=adj)
 
     def average(self, z: Tensor, hops: int) -> Tensor:
@@ -244,25 +241,6 @@ class View(NamedTuple):
         for _ in range(hops):
             z = product(self.adj, F.pad(z, (0, 0, 0, len(self.adj) - len(z))))[: len(self.x)]
         return z
-
-    def lifter(self, mask: Tensor, hidden: Tensor | None) -> Callable[[Tensor], Tensor]:
-        """weight [F, D] -> x @ weight [N, D], with mask [F] for x where hidden. x is not copied:
-        zero columns of x are zero rows of weight, and [MASK] enters after the product."""
-        x = self.x
-        if x.is_sparse:
-            left = self.columns[x.indices()[1]]
-            left = left if hidden is None else left & ~hidden[x.indices()[0]]
-            x = sparse(x.indices()[:, left], x.values()[left], x.shape)
-
-        def lift(weight: Tensor) -> Tensor:
-            weight, token = weight.to(x.dtype), (mask @ weight).to(x.dtype)
-            if x.layout == torch.strided:
-                h = x @ (weight * self.columns[:, None])
-                return h if hidden is None else torch.where(hidden[:, None], token, h)
-            h = product(x, weight)
-            return h if hidden is None else torch.addr(h, hidden.to(h.dtype), token)
-
-        return lift
 
 
 class BatchNormPReLU(torch.autograd.Function):
@@ -282,8 +260,7 @@ class BatchNormPReLU(torch.autograd.Function):
         gain, low = scale * rstd, x.dtype  # [D]
         y = torch.addcmul((shift - mean * gain).to(low), x, gain.to(low))  # [N, D]
         d_y = torch.ops.aten.leaky_relu_backward(g, y, slope.item(), False)
-        d_slope = y.clamp_(max=0).mul_(g).sum().float()
-        d_shift = d_y.sum(0).float()
+        d_slope, d_shift = y.clamp_(max=0).mul_(g).sum().float(), d_y.sum(0).float()
         d_scale = (torch.mul(d_y, x, out=y).sum(0).float() - mean * d_shift) * rstd
         slant = gain * rstd * d_scale / len(x)
         d_x = d_y.mul_(gain.to(low)).addcmul_(x, -slant.to(low))
@@ -295,15 +272,11 @@ class NormPReLU(nn.Module):
     """BatchNorm1d or nothing, then PReLU. The running statistics follow training with gradient
     only: the target encoder's come by EMA."""
 
-    mean: Tensor
-    var: Tensor
-
     def __init__(self, norm: str, width: int) -> None:
         super().__init__()
         self.norm, self.slope = norm, nn.Parameter(torch.tensor(0.25))
         self.scale, self.shift = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
-        self.register_buffer("mean", torch.zeros(width))
-        self.register_buffer("var", torch.ones(width))
+        self.mean, self.var = nn.Buffer(torch.zeros(width)), nn.Buffer(torch.ones(width))
 
     def forward(self, x: Tensor) -> Tensor:
         mean, var = (s if torch.is_grad_enabled() else s.clone() for s in (self.mean, self.var))
@@ -320,16 +293,15 @@ class Layer(nn.Module):
         super().__init__()
         weights = torch.empty(1 + cfg.skip, width_in, width)  # the convolution's, the skip's
         self.weights = nn.Parameter(torch.stack([nn.init.xavier_uniform_(w) for w in weights]))
-        self.bias = nn.Parameter(torch.zeros(width)) if linear or cfg.norm == "none" else None
+        self.bias = nn.Parameter(torch.zeros(width)) if cfg.norm == "none" else None
         self.hops, self.finish = cfg.hops, nn.Identity() if linear else NormPReLU(cfg.norm, width)
         self.gat: Any = None
         if cfg.encoder == "gat":  # without its own linear map, which is weights[0]
             self.gat = GATConv(1, width // cfg.heads, cfg.heads, add_self_loops=False, bias=False)
             self.gat.lin = nn.Identity()
 
-    def forward(self, lift: Callable[[Tensor], Tensor], view: View) -> Tensor:
-        """lift: weight [width_in, width] -> the layer's input @ weight [N', width]."""
-        h, *skip = map(lift, self.weights)
+    def forward(self, view: View, h: Tensor, *skip: Tensor) -> Tensor:
+        """h [N', width]: the layer's input @ weights[0]; skip: its input @ weights[1], if any."""
         for _ in range(self.hops):
             h = self.gat(h.float(), view.entries.flip(0)) if self.gat else product(view.adj, h)
         h = h if self.bias is None else h + self.bias.to(h.dtype)
@@ -343,21 +315,31 @@ class Encoder(nn.Module):
         super().__init__()
         self.cfg, widths = cfg, [num_features, *[cfg.hidden] * (cfg.layers - 1), cfg.out]
         linear = [False] * (cfg.layers - 1) + [cfg.norm == "none"]
-        self.layers = nn.ModuleList(map(partial(Layer, cfg), widths, widths[1:], linear))
+        self.layers: Any = nn.ModuleList(map(partial(Layer, cfg), widths, widths[1:], linear))
         self.mask, self.reg = (nn.Parameter(torch.zeros(num_features)) for _ in range(2))
         self.own = nn.Parameter(nn.init.xavier_uniform_(torch.empty(num_features, cfg.out)))
 
     def forward(self, view: View, hidden: Tensor | None = None) -> Tensor:
         """-> z [N, D], D = out, twice that with own_features; hidden [N] bool: seen as [MASK]."""
-        rows = view.lifter(self.mask, hidden)
+        x, dense = view.x, not view.x.is_sparse
+        if not dense:
+            left = view.columns[x.indices()[1]]
+            left = left if hidden is None else left & ~hidden[x.indices()[0]]
+            x = matrix(x.indices()[:, left], x.values()[left], x.shape)
 
         def lift(weight: Tensor) -> Tensor:
-            h = rows(weight)
+            """x @ weight [N', width]. x is not copied: its zero columns are zero rows of weight."""
+            w, token = weight.to(x.dtype), (self.mask @ weight).to(x.dtype)
+            h = product(x, w * view.columns[:, None] if dense else w)
+            if hidden is not None and dense:
+                h = torch.where(hidden[:, None], token, h)
+            elif hidden is not None:
+                h = torch.addr(h, hidden.to(h.dtype), token)
             return torch.cat([h, (self.reg @ weight)[None].to(h.dtype)]) if self.cfg.reg_node else h
 
-        h = self.layers[0](lift, view)  # [N', hidden]
+        h = self.layers[0](view, *map(lift, self.layers[0].weights))  # [N', hidden]
         for layer in self.layers[1:]:
-            h = layer(h.matmul, view)
+            h = layer(view, *map(h.matmul, layer.weights))
         h = torch.cat([h, lift(self.own)], 1) if self.cfg.own_features else h
         return h[: len(view.x)].float()
 
@@ -420,8 +402,7 @@ def update_target(target: nn.Module, online: nn.Module, momentum: float) -> None
 
 def placement(cfg: Config) -> tuple[torch.device, bool]:
     """The device, and whether matrix products are bf16: on a CPU with units for it, or as asked."""
-    found = "mps" if torch.backends.mps.is_available() else "cpu"
-    found = "cuda" if torch.cuda.is_available() else found
+    found = "cuda" if torch.cuda.is_available() else "mps" if torch.mps.device_count() else "cpu"
     try:
         device = torch.empty(0, device=found if cfg.device == "auto" else cfg.device).device
     except (RuntimeError, AssertionError):
@@ -447,17 +428,16 @@ class TrainState:
     def new(cls, cfg: Config, data: Data, make_predictor: PredictorFactory) -> TrainState:
         """Each part draws from a stream of its own, so a changed part leaves the others alone."""
         names = ("view1", "view2", "mask", "predictor", "regulariser")
-        seeds = np.random.SeedSequence(cfg.seed).generate_state(2 + len(names)).tolist()
-        streams = {k: Generator().manual_seed(s) for k, s in zip(names, seeds[2:], strict=True)}
+        first, second, *seeds = np.random.SeedSequence(cfg.seed).generate_state(7).tolist()
+        streams = {k: Generator().manual_seed(s) for k, s in zip(names, seeds, strict=True)}
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seeds[0])
+            torch.manual_seed(first)
             encoder = Encoder(cfg, data.x.shape[1]).to(placement(cfg)[0])
-            torch.manual_seed(seeds[1])
+            torch.manual_seed(second)
             predictor = make_predictor(cfg, data).to(placement(cfg)[0])
         weights = [*encoder.parameters(), *predictor.parameters()]
         adamw = torch.optim.AdamW(weights, cfg.lr, weight_decay=cfg.weight_decay, fused=True)
-        target_encoder = copy.deepcopy(encoder).requires_grad_(False)
-        return cls(encoder, target_encoder, predictor, adamw, streams)
+        return cls(encoder, copy.deepcopy(encoder).requires_grad_(False), predictor, adamw, streams)
 
 
 def step_loss(
@@ -465,13 +445,6 @@ def step_loss(
 ) -> Tensor:
     """The objective of one step; hidden [N] bool: the nodes not to be seen in view 1."""
     online, both, streams = cfg.target == "online", cfg.directions == 2, state.streams
-
-    def direction(z: Tensor, t: Tensor, at: Tensor | None) -> Tensor:
-        """From context z [N, D] to target t [N, D], at the hidden nodes [N] or at all."""
-        t = whole.average(t, cfg.target_hops)
-        prediction = state.predictor(z, at, streams["predictor"])  # [M, D]
-        return latent_loss(cfg.loss, prediction, t if at is None else t[at])
-
     view1 = whole.augment(cfg.feat1, cfg.edge1, streams["view1"])
     view2 = whole.augment(cfg.feat2, cfg.edge2, streams["view2"])
     z1 = state.encoder(view1, hidden)  # [N, D] the context
@@ -480,9 +453,12 @@ def step_loss(
     with torch.set_grad_enabled(online):
         t2 = z2 if online else teacher(view2)  # [N, D]
         t1 = teacher(view1) if both else t2  # [N, D]
-    loss = direction(z1, t2, hidden if cfg.loss_nodes == "hidden" else None)
-    if both:
-        loss = (loss + direction(z2, t1, None)) / 2
+    losses, first = [], hidden if cfg.loss_nodes == "hidden" else None
+    for z, t, at in ((z1, t2, first), (z2, t1, None))[: cfg.directions]:
+        t = whole.average(t, cfg.target_hops)
+        prediction = state.predictor(z, at, streams["predictor"])  # [M, D] at hidden, or [N, D]
+        losses.append(latent_loss(cfg.loss, prediction, t if at is None else t[at]))
+    loss = torch.stack(losses).mean()
     return loss + cfg.regulariser_weight * term(z1, z2, streams["regulariser"]) if term else loss
 
 
@@ -507,9 +483,9 @@ def train(
         with torch.autocast(device.type, torch.bfloat16, enabled=fast):
             loss = step_loss(cfg, state, whole, hidden, term)
         if not loss.isfinite():
-            named = {"data.x": data.x, **dict(state.encoder.named_parameters()), "the loss": loss}
-            bad = next(name for name, t in named.items() if not t.isfinite().all())
-            raise RunError(f"epoch {state.step + 1}: {bad} is the first tensor not finite", 7)
+            named = {"data.x": whole.x.to_dense(), **dict(state.encoder.named_parameters())}
+            bad = [name for name, t in named.items() if not t.isfinite().all()] + ["the loss"]
+            raise RunError(f"epoch {state.step + 1}: {bad[0]} is the first tensor not finite", 7)
         state.optimizer.param_groups[0]["lr"] = lr
         state.optimizer.zero_grad()
         loss.backward()
@@ -519,7 +495,11 @@ def train(
         state.step += 1
         row = {"epoch": state.step, "loss": loss.item(), "lr": lr, "momentum": momentum}
         if state.step == cfg.epochs or cfg.eval_every and state.step % cfg.eval_every == 0:
-            row |= evaluate(state, data)
+            now = linear_probe(embed(state.encoder, data), data)
+            row |= collapse(now.z) | ({"val": now.val} if now.val >= 0 else {})
+            if now.val > state.best.get("val", -1.0):
+                weights = copy.deepcopy(state.encoder.state_dict())
+                state.best = {"epoch": state.step, "val": now.val, "weights": weights}
         state.rows.append(row)
         try:
             on_epoch and on_epoch(state, row)
@@ -566,16 +546,6 @@ def collapse(z: Tensor) -> dict[str, float]:
     return {"effective_rank": effective_rank(z), "cosine": cosine, "min_std": z.std(0).min().item()}
 
 
-def evaluate(state: TrainState, data: Data) -> dict[str, float]:
-    """Collapse meters and, with labels, validation accuracy; keeps the encoder if it is the best."""
-    z = embed(state.encoder, data)
-    val = linear_probe(z, data).val
-    if val > state.best.get("val", -1.0):
-        weights = {k: v.clone() for k, v in state.encoder.state_dict().items()}
-        state.best = {"epoch": state.step, "val": val, "weights": weights}
-    return collapse(z) | ({"val": val} if val >= 0 else {})
-
-
 def linear_probe(z: Tensor, data: Data) -> Result:
     """Multinomial logistic regression on z [N, D]. Rows standardised or of unit length and C from
     2^-6 to 2^12 are chosen on validation; ties go to the smaller C, then to standardised rows."""
@@ -583,18 +553,15 @@ def linear_probe(z: Tensor, data: Data) -> Result:
     if "train_mask" not in data or "val_mask" not in data:
         return best
     train, val, y = data.train_mask.numpy(), data.val_mask.numpy(), data.y.numpy()
-    forms = {
-        "standardised": (z64 - z64.mean(0)) / z64.std(0).clamp(min=1e-12) / z.shape[1] ** 0.5,
-        "unit": F.normalize(z64),
-    }
-    for scaling, form in forms.items():
+    standard = (z64 - z64.mean(0)) / z64.std(0).clamp(min=1e-12) / z.shape[1] ** 0.5
+    for scaling, form in {"standardised": standard, "unit": F.normalize(z64)}.items():
         h = form.numpy() @ np.linalg.svd(form.numpy()[train], full_matrices=False)[2].T
         model = LogisticRegression(max_iter=5000, warm_start=True)  # h: all that weights can reach
-        for c in 2.0 ** np.arange(-6, 13, 2):
+        for c in (2.0 ** np.arange(-6, 13, 2)).tolist():
             predicted = model.set_params(C=c).fit(h[train], y[train]).predict(h)
             score = float((predicted == y)[val].mean())
             if (score, -c) > (best.val, -best.c):
-                best = Result(data, z, score, float(c), scaling, predicted)
+                best = Result(data, z, score, c, scaling, predicted)
     return best
 
 
@@ -611,72 +578,85 @@ def controls(data: Data) -> dict[str, Result]:
     return {"raw features": linear_probe(data.x, data), "SGC": max(hops, key=lambda r: r.val)}
 
 
-def configure(args: argparse.Namespace, method: str, graph: str) -> Config:
-    """preset < --config (its top level < its section of the graph) < flags; ValueError if bad."""
-    values, toml = asdict(preset(method, graph)), {}
-    if args.quick:
-        values |= {"epochs": min(values["epochs"], 5), "eval_every": 5}
-    try:
-        toml = tomllib.loads(args.config.read_text()) if args.config else {}
-    except ValueError as error:
-        raise ValueError(f"{args.config}: {error}") from None
-    toml = {k: v for k, v in toml.items() if k not in GRAPHS} | toml.get(graph, {})
-    if unknown := toml.keys() - values.keys():
-        raise ValueError(
-            f"{args.config}: {', '.join(unknown)}: expected some of {', '.join(values)}"
-        )
-    return Config(**values | toml | {k: v for k, v in args.flags.items() if v is not None})
-
-
 class Run:
     """One command: every graph, method and seed is trained, scored and written down at once."""
 
     def __init__(self, args: argparse.Namespace) -> None:
+        if args.seeds < 1 or args.threads < 0:
+            raise ValueError(f"--seeds {args.seeds}, --threads {args.threads}: 1 and 0 at least")
+        torch.set_num_threads(args.threads or torch.get_num_threads())
         self.args, self.graphs = args, list(dict.fromkeys(args.graphs.split(",")))
-        methods = dict.fromkeys([args.preset] + ["bgrl"] * (args.controls == "full"))
-        self.configs = {(g, m): configure(args, m, g) for g in self.graphs for m in methods}
-        self.seeds = range(args.first_seed, args.first_seed + (2 if args.quick else args.seeds))
-        self.data = {g: load_graph(g, args.data) for g in self.graphs}
-        self.out = args.out / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}"
+        methods = [args.preset] + ["bgrl"] * (args.controls == "full")
+        configs = {(g, m): self.configure(g, m) for g in self.graphs for m in methods}
+        seeds = range(args.first_seed, args.first_seed + (2 if args.quick else args.seeds))
+        self.jobs = [(*key, replace(cfg, seed=s)) for key, cfg in configs.items() for s in seeds]
+        self.data = {graph: load_graph(graph, args.data) for graph in self.graphs}
+        self.work = sum(cfg.epochs * len(self.data[graph].x) for graph, _, cfg in self.jobs)
+        self.done, self.began, self.shown = 0, time.time(), 0.0
+        self.out = args.folder / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}"
         for graph in self.graphs:
             (self.out / graph).mkdir(parents=True)
-        work = [cfg.epochs * len(self.data[g].x) for (g, _), cfg in self.configs.items()]
-        self.work, self.done, self.began, self.shown = (
-            sum(work) * len(self.seeds),
-            0,
-            time.time(),
-            0.0,
-        )
         self.rows: list[dict[str, Any]] = []
-        self.last: dict[str, Any] = {}
-        self.console = Console(stderr=True)
-        self.status = self.console.status("starting")
+        self.status = Console(stderr=True).status("starting")
+        git = f"git -C '{Path(__file__).parent}' describe --always --dirty"
+        failed, commit = subprocess.getstatusoutput(git)
+        packages = ("torch", "torch-geometric", "scikit-learn", "numpy", "scipy")
+        versions = {"python": sys.version.split()[0]} | {p: version(p) for p in packages}
+        self.report: Any = {"command": [Path(sys.argv[0]).name, *args.argv], "versions": versions}
+        self.report |= {"commit": None if failed else commit, "threads": torch.get_num_threads()}
+        self.report |= {"machine": os.uname().machine, "cores": os.cpu_count()}
+        self.report |= {"published": PUBLISHED, "rows": self.rows}
+
+    def configure(self, graph: str, method: str) -> Config:
+        """preset < --config (its top level < its section of the graph) < flags."""
+        values, file, toml = asdict(preset(method, graph)), self.args.config, {}
+        if self.args.quick:
+            values |= {"epochs": min(values["epochs"], 5), "eval_every": 5}
+        try:
+            toml = tomllib.loads(file.read_text()) if file else {}
+            toml = {k: v for k, v in toml.items() if k not in GRAPHS} | toml.get(graph, {})
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{file}: {error}") from None
+        if bad := toml.keys() - values.keys():
+            raise ValueError(f"{file}: {', '.join(bad)}: expected some of {', '.join(values)}")
+        return Config(**values | toml | {k: v for k, v in vars(self.args).items() if k in values})
 
     def __call__(self) -> int:
-        """-> the exit code: 0, or 7 if a seed diverged."""
+        """-> the exit code: 0, or 7 if a seed diverged. The preset's seeds bring the controls."""
         code = 0
-        for (graph, method), cfg in self.configs.items():
-            for seed in self.seeds:
-                try:
-                    self.one(graph, method, replace(cfg, seed=seed))
-                except RunError as error:
-                    code = error.args[1]
-                    self.console.print(f"{graph}, {method}, seed {seed}: {error.args[0]}")
+        for graph, method, cfg in self.jobs:
+            cpu, wall, data = time.process_time(), time.time(), self.data[graph]
+            names = {"graph": graph, "method": method, "seed": cfg.seed}
+            try:
+                result = train(cfg, data, on_epoch=partial(self.watch, names, {}))
+            except RunError as error:
+                message, code = error.args
+                self.status.console.print(f"{graph}, {method}, seed {cfg.seed}: {message}")
+                continue
+            spent = {"cpu_seconds": time.process_time() - cpu, "wall_seconds": time.time() - wall}
+            self.keep(names | {"config": asdict(cfg)} | spent, result)
+            if method == self.args.preset:
+                self.keep(names | {"method": "untrained"}, train(replace(cfg, epochs=0), data))
+            if method == self.args.preset and cfg.seed == self.args.first_seed:
+                np.savez(self.out / graph / "embeddings.npz", z=result.z.numpy(), y=data.y.numpy())
+                for name, control in controls(data).items():
+                    self.keep({"graph": graph, "method": name, "seed": None}, control)
         return code
 
-    def one(self, graph: str, method: str, cfg: Config) -> None:
-        """Trains and scores one seed; the seeds of the preset bring the controls with them."""
-        cpu, wall, data, self.last = time.process_time(), time.time(), self.data[graph], {}
-        names = {"graph": graph, "method": method, "seed": cfg.seed}
-        result = train(cfg, data, on_epoch=partial(self.watch, names, cfg.epochs))
-        spent = {"cpu_seconds": time.process_time() - cpu, "wall_seconds": time.time() - wall}
-        self.keep(names | {"config": asdict(cfg)} | spent, result)
-        if method == self.args.preset:
-            self.keep(names | {"method": "untrained"}, train(replace(cfg, epochs=0), data))
-        if method == self.args.preset and cfg.seed == self.seeds[0]:
-            np.savez(self.out / graph / "embeddings.npz", z=result.z.numpy(), y=data.y.numpy())
-            for name, control in controls(data).items():
-                self.keep({"graph": graph, "method": name, "seed": None}, control)
+    def watch(self, names: dict[str, Any], last: Any, state: TrainState, row: Any) -> None:
+        """The learning curve to its file; a live line, or every 10 s a plain one, to stderr."""
+        with (self.out / "learning_curves.jsonl").open("a") as file:
+            file.write(json.dumps(names | row) + "\n")
+        last |= row  # what is not measured every epoch stays in sight
+        self.done, now = self.done + len(self.data[names["graph"]].x), time.time()
+        left = (now - self.began) * (self.work / self.done - 1)
+        text = f"{' '.join(map(str, names.values()))} epoch {state.step}/{state.encoder.cfg.epochs}"
+        for meter in ("loss", "val", "effective_rank", "cosine"):
+            text += f" {meter} {last[meter]:.3g}" if meter in last else ""
+        self.status.update(f"{text}, {left:.0f} s left")
+        if not self.status.console.is_terminal and now - self.shown > 10:
+            self.shown = now
+            print(f"{text}, {left:.0f} s left", file=sys.stderr)
 
     def keep(self, row: dict[str, Any], result: Result) -> None:
         """Scores on the test nodes; final_results.json gets the row whole or not at all."""
@@ -688,36 +668,17 @@ class Run:
         row["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # so far
         self.rows.append(row)
         with (temp := self.out / "final_results.tmp").open("w") as file:
-            json.dump(provenance(self.args) | {"rows": self.rows}, file, indent=1)
+            json.dump(self.report, file, indent=1)
             file.flush()
             os.fsync(file.fileno())
         temp.replace(self.out / "final_results.json")
 
-    def watch(self, names: dict[str, Any], epochs: int, state: TrainState, row: Any) -> None:
-        """The learning curve to its file; a live line, or every 10 s a plain one, to stderr."""
-        with (self.out / "learning_curves.jsonl").open("a") as file:
-            file.write(json.dumps(names | row) + "\n")
-        self.last |= row
-        self.done, now = self.done + len(self.data[names["graph"]].x), time.time()
-        left = (now - self.began) * (self.work / self.done - 1)
-        meters = (f"{k} {self.last[k]:.3g}" for k in METERS if k in self.last)
-        text = (
-            f"{' '.join(map(str, names.values()))} epoch {state.step}/{epochs} {' '.join(meters)}"
-        )
-        self.status.update(f"{text}, {left:.0f} s left")
-        if not self.console.is_terminal and now - self.shown > 10:
-            self.shown = now
-            print(f"{text}, {left:.0f} s left", file=sys.stderr)
-
     def table(self) -> Table:
         """Test accuracy in %: mean ± sample standard deviation [95% t interval] and n."""
-        table = Table(
-            "%", *self.graphs, title="Test accuracy: mean ± std [95% interval over seeds] n"
-        )
-        table.caption = (
-            "Epoch and probe chosen on validation. Intervals: seeds only; the 1000 test "
-        )
-        table.caption += f"nodes add about ±1.2 points to all. Device: {placement(Config())[0]}."
+        table = Table("%", *self.graphs)
+        table.title = "Test accuracy: mean ± std [95% interval over seeds] n"
+        table.caption = "Epoch and probe chosen on validation. Intervals: seeds only; 1000 test"
+        table.caption += f" nodes add ±1.2 points to all. Device: {placement(self.jobs[0][2])[0]}."
         for method in dict.fromkeys(row["method"] for row in self.rows):
             table.add_row(method, *(self.cell(graph, method) for graph in self.graphs))
         table.add_section()
@@ -731,74 +692,42 @@ class Run:
         if n < 2:
             return f"{test[0]:.1f}" if n else "none finished"
         std, cpu = test.std(ddof=1), sum(row.get("cpu_seconds", 0) for row in rows)
-        low, high = test.mean() + student_t.ppf([0.025, 0.975], n - 1) * std / n**0.5
+        low, high = test.mean() + stats.t.ppf([0.025, 0.975], n - 1) * std / n**0.5
         text = f"{test.mean():.1f} ± {std:.1f} [{low:.1f}, {high:.1f}] {n}"
         collapsed = sum(row["effective_rank"] < 2 for row in rows)
-        text += f", {cpu:.0f} CPU s" if cpu else ""
-        return text + (f", {collapsed} collapsed" if collapsed else "")
-
-
-def provenance(args: argparse.Namespace) -> dict[str, Any]:
-    """What a reader needs to get the numbers again."""
-    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
-    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
-    packages = ("torch", "torch-geometric", "scikit-learn", "numpy", "scipy")
-    versions = {"python": platform.python_version()} | {p: version(p) for p in packages}
-    machine = {"machine": platform.processor() or platform.machine(), "cores": os.cpu_count()}
-    command = {"command": [Path(sys.argv[0]).name, *args.argv], "commit": commit or None}
-    return (
-        command
-        | {"versions": versions, "threads": torch.get_num_threads()}
-        | machine
-        | {"published": PUBLISHED}
-    )
-
-
-def arguments(argv: list[str]) -> argparse.Namespace:
-    """The options of a run; .flags: every Config field but seed, None where it was not given."""
-    parser = argparse.ArgumentParser(usage="%(prog)s [options]", allow_abbrev=False)
-    add = parser.add_argument_group("run").add_argument
-    add("--preset", default="best", choices=PRESETS, help="settings to start from (best)")
-    add("--graphs", default=",".join(GRAPHS), help="some of cora,citeseer,pubmed (all)")
-    add(
-        "--seeds",
-        default=5,
-        type=int,
-        choices=range(1, 10**6),
-        metavar="N",
-        help="runs of a graph (5)",
-    )
-    add("--first-seed", default=0, type=int, help="the seeds count up from it (0)")
-    add("--controls", default="cheap", choices=["cheap", "full"], help="full: trains bgrl as well")
-    add("--config", type=Path, help="TOML of Config fields, with a section a graph; flags win")
-    add("--data", type=Path, help="folder of the graphs' .npz files")
-    add("--out", default="results", type=Path, help="where the run makes its folder (results)")
-    add("--threads", default=0, type=int, help="of torch; 0: its own choice (0)")
-    add("--quick", action="store_true", help="all of it in a minute: 2 seeds, 5 epochs")
-    groups: dict[str, Any] = {}
-    for f in (f for f in fields(Config) if f.name != "seed"):
-        group, switch = f.metadata["group"], argparse.BooleanOptionalAction
-        groups[group] = groups.get(group) or parser.add_argument_group(group)
-        flag = "--" + f.name.replace("_", "-") + "-width" * (f.name == "out")  # --out: the folder
-        kind: Any = (
-            {"action": switch} if f.type == "bool" else {"type": type(f.default), "metavar": "V"}
-        )
-        groups[group].add_argument(flag, dest="config." + f.name, help=f.metadata["help"], **kind)
-    args = vars(parser.parse_args(argv))
-    flags = {key.split(".")[1]: args.pop(key) for key in [*args] if "." in key}
-    return argparse.Namespace(**args, flags=flags, argv=argv)
+        text += f", {cpu:.0f} CPU s" * (cpu > 0)
+        return text + f", {collapsed} collapsed" * (collapsed > 0)
 
 
 def main(argv: list[str] | None = None) -> int:
     """-> 0; 2 usage; 3 data; 7 diverged; 130, 143 interrupted, finished seeds being kept."""
-    args = arguments(sys.argv[1:] if argv is None else argv)
+    argv = sys.argv[1:] if argv is None else argv
+    parser = argparse.ArgumentParser(usage="%(prog)s [options]", allow_abbrev=False)
+    section = cache(parser.add_argument_group)
+    add = section("run").add_argument
+    add("--preset", default="best", choices=PRESETS, help="settings to start from (best)")
+    add("--graphs", default=",".join(GRAPHS), help="some of cora,citeseer,pubmed (all)")
+    add("--seeds", default=5, type=int, metavar="N", help="runs of a graph (5)")
+    add("--first-seed", default=0, type=int, help="the seeds count up from it (0)")
+    add("--controls", default="cheap", choices=["cheap", "full"], help="full: trains bgrl as well")
+    add("--config", type=Path, help="TOML of Config fields, with a section a graph; flags win")
+    add("--data", type=Path, help="folder of the graphs' .npz files")
+    add("--out", dest="folder", default="results", type=Path, help="folder of results (results)")
+    add("--threads", default=0, type=int, help="of torch; 0: its own choice (0)")
+    add("--quick", action="store_true", help="all of it in a minute: 2 seeds, 5 epochs")
+    for f in (f for f in fields(Config) if f.name != "seed"):
+        add, text = section(f.metadata["group"]).add_argument, f.metadata["help"]
+        flag = "--" + f.name.replace("_", "-") + "-width" * (f.name == "out")  # --out: the folder
+        kind: dict[str, Any] = {"type": type(f.default), "metavar": "V"}
+        kind = {"action": argparse.BooleanOptionalAction} if f.type == "bool" else kind
+        add(flag, dest=f.name, default=argparse.SUPPRESS, help=text, **kind)  # absent: not given
+    args = parser.parse_args(argv, argparse.Namespace(argv=argv))
 
     def terminate(*_: Any) -> None:
         raise KeyboardInterrupt("terminated", 143)
 
     signal.signal(signal.SIGTERM, terminate)
     try:
-        torch.set_num_threads(args.threads or torch.get_num_threads())
         run = Run(args)
         with run.status:
             code = run()
@@ -806,9 +735,7 @@ def main(argv: list[str] | None = None) -> int:
         return code
     except (ValueError, OSError) as error:
         message, code = str(error), 2
-    except RunError as error:
-        message, code = error.args
-    except KeyboardInterrupt as error:
+    except (RunError, KeyboardInterrupt) as error:
         message, code = error.args or ("interrupted", 130)
     print(f"run_full.py: {message}", file=sys.stderr)
     return code
