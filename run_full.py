@@ -175,14 +175,13 @@ def load_graph(name: str, folder: Path | None = None) -> Data:
     RunError 3: the file is missing or is not the published graph."""
     preset("card", name)
     path = (folder or Path(__file__).parent / "nodejepa_ext/datasets") / f"{name}.npz"
-    sha = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "of no file"
-    if sha != GRAPHS[name]:
-        raise RunError(f"{path}: SHA-256 {sha}, expected {GRAPHS[name]}; --data DIR: elsewhere", 3)
+    if not path.is_file():
+        raise RunError(f"no file {path}; --data DIR names another folder", 3)
+    if (sha := hashlib.sha256(path.read_bytes()).hexdigest()) != GRAPHS[name]:
+        raise RunError(f"{path} has SHA-256 {sha}, expected {GRAPHS[name]}", 3)
     a = dict(np.load(path, allow_pickle=False))
-    if "x" not in a:
-        parts = (a["x_data"], a["x_indices"], a["x_indptr"])
-        a["x"] = sparse.csr_array(parts, a["x_shape"]).toarray()
-    x, edges, y = (torch.from_numpy(a[key]) for key in ("x", "edge_index", "y"))
+    x = sparse.csr_array((a["x_data"], a["x_indices"], a["x_indptr"]), a["x_shape"]).toarray()
+    x, edges, y = (torch.from_numpy(array) for array in (x, a["edge_index"], a["y"]))
     x = x.float() / x.float().sum(1, keepdim=True).clamp(min=1)
     edges = pyg.to_undirected(edges.long(), num_nodes=len(x))
     masks = {key: torch.from_numpy(mask) for key, mask in a.items() if key.endswith("_mask")}
@@ -331,7 +330,7 @@ class Encoder(nn.Module):
             """x @ weight [N', width]. x is not copied: its zero columns are zero rows of weight."""
             w, token = weight.to(x.dtype), (self.mask @ weight).to(x.dtype)
             h = product(x, w * view.columns[:, None] if dense else w)
-            if hidden is not None and dense:
+            if hidden is not None and dense:  # [MASK] enters after the product
                 h = torch.where(hidden[:, None], token, h)
             elif hidden is not None:
                 h = torch.addr(h, hidden.to(h.dtype), token)
@@ -344,16 +343,18 @@ class Encoder(nn.Module):
         return h[: len(view.x)].float()
 
 
-class MLPPredictor(nn.Sequential):
+class MLPPredictor(nn.Module):
     """Guesses a node's target latent from its own context latent; cfg.predictor layers deep."""
 
     def __init__(self, cfg: Config, data: Data) -> None:
+        super().__init__()
         d = cfg.out * (1 + cfg.own_features)
         deep = (nn.Linear(d, 512), NormPReLU("batch", 512), nn.Linear(512, d))
-        super().__init__(*[(), (nn.Linear(d, d),), deep][cfg.predictor])
+        self.layers = nn.Sequential(*[(), (nn.Linear(d, d),), deep][cfg.predictor])
 
-    def forward(self, z: Tensor, hidden: Tensor | None, generator: Generator) -> Tensor:  # type: ignore[override]
-        return super().forward(z if hidden is None else z[hidden]).float()
+    def forward(self, z: Tensor, hidden: Tensor | None, generator: Generator) -> Tensor:
+        """z [N, D] -> [M, D] at the hidden nodes, [N, D] where hidden is None; draws nothing."""
+        return self.layers(z if hidden is None else z[hidden]).float()
 
 
 def random_mask(data: Data, ratio: float, generator: Generator) -> Tensor:
@@ -583,7 +584,7 @@ class Run:
 
     def __init__(self, args: argparse.Namespace) -> None:
         if args.seeds < 1 or args.threads < 0:
-            raise ValueError(f"--seeds {args.seeds}, --threads {args.threads}: 1 and 0 at least")
+            raise ValueError(f"--seeds {args.seeds}, --threads {args.threads}: expected >= 1, >= 0")
         torch.set_num_threads(args.threads or torch.get_num_threads())
         self.args, self.graphs = args, list(dict.fromkeys(args.graphs.split(",")))
         methods = [args.preset] + ["bgrl"] * (args.controls == "full")
@@ -598,12 +599,15 @@ class Run:
             (self.out / graph).mkdir(parents=True)
         self.rows: list[dict[str, Any]] = []
         self.status = Console(stderr=True).status("starting")
-        git = f"git -C '{Path(__file__).parent}' describe --always --dirty"
-        failed, commit = subprocess.getstatusoutput(git)
+        git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+        try:
+            commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+        except OSError:  # no git here
+            commit = ""
         packages = ("torch", "torch-geometric", "scikit-learn", "numpy", "scipy")
         versions = {"python": sys.version.split()[0]} | {p: version(p) for p in packages}
         self.report: Any = {"command": [Path(sys.argv[0]).name, *args.argv], "versions": versions}
-        self.report |= {"commit": None if failed else commit, "threads": torch.get_num_threads()}
+        self.report |= {"commit": commit or None, "threads": torch.get_num_threads()}
         self.report |= {"machine": os.uname().machine, "cores": os.cpu_count()}
         self.report |= {"published": PUBLISHED, "rows": self.rows}
 
@@ -638,7 +642,9 @@ class Run:
             if method == self.args.preset:
                 self.keep(names | {"method": "untrained"}, train(replace(cfg, epochs=0), data))
             if method == self.args.preset and cfg.seed == self.args.first_seed:
-                np.savez(self.out / graph / "embeddings.npz", z=result.z.numpy(), y=data.y.numpy())
+                temp = self.out / graph / "embeddings.tmp.npz"
+                np.savez(temp, z=result.z.numpy(), y=data.y.numpy())
+                temp.replace(temp.with_name("embeddings.npz"))
                 for name, control in controls(data).items():
                     self.keep({"graph": graph, "method": name, "seed": None}, control)
         return code
@@ -678,7 +684,7 @@ class Run:
         table = Table("%", *self.graphs)
         table.title = "Test accuracy: mean ± std [95% interval over seeds] n"
         table.caption = "Epoch and probe chosen on validation. Intervals: seeds only; 1000 test"
-        table.caption += f" nodes add ±1.2 points to all. Device: {placement(self.jobs[0][2])[0]}."
+        table.caption += f" nodes add about ±1.2 to all. Device: {placement(self.jobs[0][2])[0]}."
         for method in dict.fromkeys(row["method"] for row in self.rows):
             table.add_row(method, *(self.cell(graph, method) for graph in self.graphs))
         table.add_section()
