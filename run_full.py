@@ -94,8 +94,7 @@ class Config:
             if good and valid:
                 good = value in valid if kind is str else valid[0] <= value <= valid[1]
             if not good:
-                text = f"{f.name} = {value!r} is no {kind.__name__}: "
-                raise ValueError(text + f.metadata["help"])
+                raise ValueError(f"{f.name} = {value!r}: expected {f.metadata['help']}")
         if self.encoder == "gat" and (self.hidden % self.heads or self.out % self.heads):
             raise ValueError(f"heads = {self.heads}: expected a divisor of hidden and of out")
 
