@@ -687,6 +687,11 @@ class Run:
         for method in dict.fromkeys(row["method"] for row in self.rows):
             table.add_row(method, *(self.cell(graph, method) for graph in self.graphs))
         table.add_section()
+        for method in dict.fromkeys(row["method"] for row in self.rows if "cpu_seconds" in row):
+            own = [row for row in self.rows if row["method"] == method]
+            cpu = (sum(r["cpu_seconds"] for r in own if r["graph"] == g) for g in self.graphs)
+            table.add_row(f"CPU seconds, {method}", *map("{:.0f}".format, cpu))
+        table.add_section()
         for name, figures in PUBLISHED.items():
             table.add_row(f"published: {name}", *(str(figures[graph]) for graph in self.graphs))
         return table
@@ -696,11 +701,9 @@ class Run:
         test, n = 100 * np.array([row["test"] for row in rows]), len(rows)
         if n < 2:
             return f"{test[0]:.1f}" if n else "none finished"
-        std, cpu = test.std(ddof=1), sum(row.get("cpu_seconds", 0) for row in rows)
+        std, collapsed = test.std(ddof=1), sum(row["effective_rank"] < 2 for row in rows)
         low, high = test.mean() + stats.t.ppf([0.025, 0.975], n - 1) * std / n**0.5
         text = f"{test.mean():.1f} ± {std:.1f} [{low:.1f}, {high:.1f}] {n}"
-        collapsed = sum(row["effective_rank"] < 2 for row in rows)
-        text += f", {cpu:.0f} CPU s" * (cpu > 0)
         return text + f", {collapsed} collapsed" * (collapsed > 0)
 
 
@@ -736,7 +739,7 @@ def main(argv: list[str] | None = None) -> int:
         run = Run(args)
         with run.status:
             code = run()
-        Console(width=None if sys.stdout.isatty() else 150).print(run.table())
+        Console(width=None if sys.stdout.isatty() else 140).print(run.table())
         return code
     except (ValueError, OSError) as error:
         message, code = str(error), 2

@@ -250,4 +250,4 @@ def test_cells(tmp_path: Path) -> None:
         for t, r in zip(tests, (50.0, 1.2, 40.0), strict=True)
     ]
     cell = command.cell("cora", "best")
-    assert cell == f"82.7 ± 1.5 [{100 * low:.1f}, {100 * high:.1f}] 3, 6 CPU s, 1 collapsed"
+    assert cell == f"82.7 ± 1.5 [{100 * low:.1f}, {100 * high:.1f}] 3, 1 collapsed"
