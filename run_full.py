@@ -254,6 +254,7 @@ class BatchNormPReLU(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        """g [N, D] -> gradients of x, slope, scale and shift."""
         x, slope, scale, shift, mean, rstd = ctx.saved_tensors
         gain, low = scale * rstd, x.dtype  # [D]
         y = torch.addcmul((shift - mean * gain).to(low), x, gain.to(low))  # [N, D]
@@ -277,6 +278,7 @@ class NormPReLU(nn.Module):
         self.mean, self.var = nn.Buffer(torch.zeros(width)), nn.Buffer(torch.ones(width))
 
     def forward(self, x: Tensor) -> Tensor:
+        """x [N, D] -> [N, D]."""
         mean, var = (s if torch.is_grad_enabled() else s.clone() for s in (self.mean, self.var))
         if self.norm == "batch" and self.training:
             return BatchNormPReLU.apply(x, self.slope, self.scale, self.shift, mean, var)
@@ -697,6 +699,7 @@ class Run:
         return table
 
     def cell(self, graph: str, method: str) -> str:
+        """One method on one graph; with a single row, its accuracy alone."""
         rows = [row for row in self.rows if (row["graph"], row["method"]) == (graph, method)]
         test, n = 100 * np.array([row["test"] for row in rows]), len(rows)
         if n < 2:
