@@ -657,7 +657,8 @@ class Run:
         last |= row  # what is not measured every epoch stays in sight
         self.done, now = self.done + len(self.data[names["graph"]].x), time.time()
         left = (now - self.began) * (self.work / self.done - 1)
-        text = f"{' '.join(map(str, names.values()))} epoch {state.step}/{state.encoder.cfg.epochs}"
+        text = "{graph}, {method}, seed {seed}, epoch ".format(**names)
+        text += f"{state.step}/{state.encoder.cfg.epochs}"
         for meter in ("loss", "val", "effective_rank", "cosine"):
             text += f" {meter} {last[meter]:.3g}" if meter in last else ""
         self.status.update(f"{text}, {left:.0f} s left")
@@ -686,6 +687,7 @@ class Run:
         table.title = "Test accuracy: mean ± std [95% interval over seeds] n"
         table.caption = "Epoch and probe chosen on validation. Intervals: seeds only; 1000 test"
         table.caption += f" nodes add about ±1.2 to all. Device: {placement(self.jobs[0][2])[0]}."
+        table.caption += f" Kept in {self.out}."
         for method in dict.fromkeys(row["method"] for row in self.rows):
             table.add_row(method, *(self.cell(graph, method) for graph in self.graphs))
         table.add_section()
