@@ -149,19 +149,8 @@ def test_precedence_and_files(tmp_path: Path) -> None:
     toml = tmp_path / "c.toml"
     toml.write_text("epochs = 4\nlr = 0.01\nmask = 0.2\n[cora]\nlr = 0.02\nmask = 0.3\n")
     out = tmp_path / "r"
-    done = run(
-        *FAST,
-        "--config",
-        str(toml),
-        "--mask",
-        "0.4",
-        "--seeds",
-        "2",
-        "--first-seed",
-        "5",
-        "--out",
-        str(out),
-    )
+    given = ["--config", str(toml), "--mask", "0.4", "--seeds", "2", "--first-seed", "5"]
+    done = run(*FAST, *given, "--out", str(out))
     assert done.returncode == 0, done.stderr
     rows = results(out)["rows"]
     ours = [row for row in rows if row["method"] == "best"]
@@ -187,19 +176,7 @@ def test_precedence_and_files(tmp_path: Path) -> None:
     assert [row["epoch"] for row in curve] == [1, 2, 3, 4] * 2 and "test" not in curve[-1]
     with np.load(only_folder(out) / "cora" / "embeddings.npz", allow_pickle=False) as npz:
         assert npz["z"].shape == (2708, 8) and npz["y"].shape == (2708,)
-    again = run(
-        *FAST,
-        "--config",
-        str(toml),
-        "--mask",
-        "0.4",
-        "--seeds",
-        "2",
-        "--first-seed",
-        "5",
-        "--out",
-        str(out),
-    )
+    again = run(*FAST, *given, "--out", str(out))
     assert again.returncode == 0 and len(list(out.iterdir())) == 2
     both = [
         json.loads((folder / "final_results.json").read_text())["rows"] for folder in out.iterdir()
