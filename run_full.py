@@ -49,6 +49,17 @@ def knob(default: Any, group: str, text: str, *valid: Any) -> Any:
     return field(default=default, metadata=meta)
 
 
+def check_fields(settings: Any) -> None:
+    """ValueError names the first field of a dataclass of knobs that holds what it may not."""
+    for f in fields(settings):
+        value, kind, valid = getattr(settings, f.name), type(f.default), f.metadata["valid"]
+        good = isinstance(value, (int, float) if kind is float else kind)
+        if good and valid:
+            good = value in valid if kind is str else valid[0] <= value <= valid[1]
+        if not good:
+            raise ValueError(f"{f.name} = {value!r}: expected {f.metadata['help']}")
+
+
 @dataclass(frozen=True)
 class Config:
     """Everything that decides a run; ValueError names a field that holds what it may not."""
@@ -65,6 +76,7 @@ class Config:
     own_features: bool = knob(False, "model", "append a linear map of x to z")
     embed_hops: int = knob(0, "model", "propagation steps on the frozen embedding", 0, 32)
     predictor: int = knob(2, "objective", "layers of the predictor; 0: none", 0, 2)
+    predictor_norm: str = knob("batch", "objective", "inside the predictor", "batch", "none")
     loss: str = knob("cosine", "objective", "distance of latents", "cosine", "standardised")
     loss_nodes: str = knob("hidden", "objective", "nodes of direction 1", "hidden", "all")
     directions: int = knob(2, "objective", "1: view 1 to 2 only; 2: and back", 1, 2)
@@ -88,13 +100,7 @@ class Config:
     precision: str = knob("auto", "training", "of matrix products", "auto", "fp32", "bf16")
 
     def __post_init__(self) -> None:
-        for f in fields(self):
-            value, kind, valid = getattr(self, f.name), type(f.default), f.metadata["valid"]
-            good = isinstance(value, (int, float) if kind is float else kind)
-            if good and valid:
-                good = value in valid if kind is str else valid[0] <= value <= valid[1]
-            if not good:
-                raise ValueError(f"{f.name} = {value!r}: expected {f.metadata['help']}")
+        check_fields(self)
         if self.encoder == "gat" and (self.hidden % self.heads or self.out % self.heads):
             raise ValueError(f"heads = {self.heads}: expected a divisor of hidden and of out")
 
@@ -350,7 +356,7 @@ class MLPPredictor(nn.Module):
     def __init__(self, cfg: Config, data: Data) -> None:
         super().__init__()
         d = cfg.out * (1 + cfg.own_features)
-        deep = (nn.Linear(d, 512), NormPReLU("batch", 512), nn.Linear(512, d))
+        deep = (nn.Linear(d, 512), NormPReLU(cfg.predictor_norm, 512), nn.Linear(512, d))
         self.layers = nn.Sequential(*[(), (nn.Linear(d, d),), deep][cfg.predictor])
 
     def forward(self, z: Tensor, hidden: Tensor | None, generator: Generator) -> Tensor:
@@ -580,6 +586,46 @@ def controls(data: Data) -> dict[str, Result]:
     return {"raw features": linear_probe(data.x, data), "SGC": max(hops, key=lambda r: r.val)}
 
 
+def command_line(*more: type) -> argparse.ArgumentParser:
+    """The options of a run, and those of `more` dataclasses of knobs. A field of Config or of
+    `more` that is not given is absent from what is parsed."""
+    parser = argparse.ArgumentParser(usage="%(prog)s [options]", allow_abbrev=False)
+    section = cache(parser.add_argument_group)
+    add = section("run").add_argument
+    add("--preset", default="best", choices=PRESETS, help="settings to start from (best)")
+    add("--graphs", default=",".join(GRAPHS), help="some of cora,citeseer,pubmed (all)")
+    add("--seeds", default=5, type=int, metavar="N", help="runs of a graph (5)")
+    add("--first-seed", default=0, type=int, help="the seeds count up from it (0)")
+    add("--controls", default="cheap", choices=["cheap", "full"], help="full: trains bgrl as well")
+    add("--config", type=Path, help="TOML of Config fields, with a section a graph; flags win")
+    add("--data", type=Path, help="folder of the graphs' .npz files")
+    add("--out", dest="folder", default="results", type=Path, help="folder of results (results)")
+    add("--threads", default=0, type=int, help="of torch; 0: its own choice (0)")
+    add("--quick", action="store_true", help="all of it in a minute: 2 seeds, 5 epochs")
+    for f in (f for s in (Config, *more) for f in fields(s) if f.name != "seed"):
+        add, text = section(f.metadata["group"]).add_argument, f.metadata["help"]
+        flag = "--" + f.name.replace("_", "-") + "-width" * (f.name == "out")  # --out: the folder
+        kind: dict[str, Any] = {"type": type(f.default), "metavar": "V"}
+        kind = {"action": argparse.BooleanOptionalAction} if f.type == "bool" else kind
+        add(flag, dest=f.name, default=argparse.SUPPRESS, help=text, **kind)  # absent: not given
+    return parser
+
+
+def configure(args: argparse.Namespace, graph: str, method: str) -> Config:
+    """preset < --config (its top level < its section of the graph) < flags."""
+    values, file, toml = asdict(preset(method, graph)), args.config, {}
+    if args.quick:
+        values |= {"epochs": min(values["epochs"], 5), "eval_every": 5}
+    try:
+        toml = tomllib.loads(file.read_text()) if file else {}
+        toml = {k: v for k, v in toml.items() if k not in GRAPHS} | toml.get(graph, {})
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{file}: {error}") from None
+    if bad := toml.keys() - values.keys():
+        raise ValueError(f"{file}: {', '.join(bad)}: expected some of {', '.join(values)}")
+    return Config(**values | toml | {k: v for k, v in vars(args).items() if k in values})
+
+
 class Run:
     """One command: every graph, method and seed is trained, scored and written down at once."""
 
@@ -589,7 +635,7 @@ class Run:
         torch.set_num_threads(args.threads or torch.get_num_threads())
         self.args, self.graphs = args, list(dict.fromkeys(args.graphs.split(",")))
         methods = [args.preset] + ["bgrl"] * (args.controls == "full")
-        configs = {(g, m): self.configure(g, m) for g in self.graphs for m in methods}
+        configs = {(g, m): configure(args, g, m) for g in self.graphs for m in methods}
         seeds = range(args.first_seed, args.first_seed + (2 if args.quick else args.seeds))
         self.jobs = [(*key, replace(cfg, seed=s)) for key, cfg in configs.items() for s in seeds]
         self.data = {graph: load_graph(graph, args.data) for graph in self.graphs}
@@ -611,20 +657,6 @@ class Run:
         self.report |= {"commit": commit or None, "threads": torch.get_num_threads()}
         self.report |= {"machine": os.uname().machine, "cores": os.cpu_count()}
         self.report |= {"published": PUBLISHED, "rows": self.rows}
-
-    def configure(self, graph: str, method: str) -> Config:
-        """preset < --config (its top level < its section of the graph) < flags."""
-        values, file, toml = asdict(preset(method, graph)), self.args.config, {}
-        if self.args.quick:
-            values |= {"epochs": min(values["epochs"], 5), "eval_every": 5}
-        try:
-            toml = tomllib.loads(file.read_text()) if file else {}
-            toml = {k: v for k, v in toml.items() if k not in GRAPHS} | toml.get(graph, {})
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"{file}: {error}") from None
-        if bad := toml.keys() - values.keys():
-            raise ValueError(f"{file}: {', '.join(bad)}: expected some of {', '.join(values)}")
-        return Config(**values | toml | {k: v for k, v in vars(self.args).items() if k in values})
 
     def __call__(self) -> int:
         """-> the exit code: 0, or 7 if a seed diverged. The preset's seeds bring the controls."""
@@ -715,26 +747,7 @@ class Run:
 def main(argv: list[str] | None = None) -> int:
     """-> 0; 2 usage; 3 data; 7 diverged; 130, 143 interrupted, finished seeds being kept."""
     argv = sys.argv[1:] if argv is None else argv
-    parser = argparse.ArgumentParser(usage="%(prog)s [options]", allow_abbrev=False)
-    section = cache(parser.add_argument_group)
-    add = section("run").add_argument
-    add("--preset", default="best", choices=PRESETS, help="settings to start from (best)")
-    add("--graphs", default=",".join(GRAPHS), help="some of cora,citeseer,pubmed (all)")
-    add("--seeds", default=5, type=int, metavar="N", help="runs of a graph (5)")
-    add("--first-seed", default=0, type=int, help="the seeds count up from it (0)")
-    add("--controls", default="cheap", choices=["cheap", "full"], help="full: trains bgrl as well")
-    add("--config", type=Path, help="TOML of Config fields, with a section a graph; flags win")
-    add("--data", type=Path, help="folder of the graphs' .npz files")
-    add("--out", dest="folder", default="results", type=Path, help="folder of results (results)")
-    add("--threads", default=0, type=int, help="of torch; 0: its own choice (0)")
-    add("--quick", action="store_true", help="all of it in a minute: 2 seeds, 5 epochs")
-    for f in (f for f in fields(Config) if f.name != "seed"):
-        add, text = section(f.metadata["group"]).add_argument, f.metadata["help"]
-        flag = "--" + f.name.replace("_", "-") + "-width" * (f.name == "out")  # --out: the folder
-        kind: dict[str, Any] = {"type": type(f.default), "metavar": "V"}
-        kind = {"action": argparse.BooleanOptionalAction} if f.type == "bool" else kind
-        add(flag, dest=f.name, default=argparse.SUPPRESS, help=text, **kind)  # absent: not given
-    args = parser.parse_args(argv, argparse.Namespace(argv=argv))
+    args = command_line().parse_args(argv, argparse.Namespace(argv=argv))
 
     def terminate(*_: Any) -> None:
         raise KeyboardInterrupt("terminated", 143)
