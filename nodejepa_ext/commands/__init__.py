@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from nodejepa_ext import __version__
-from nodejepa_ext.commands import bench, plot
+from nodejepa_ext.commands import ablate, bench, plot
 
 app = typer.Typer(
     name="nodejepa-ext",
@@ -19,6 +19,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     rich_markup_mode="rich",
 )
+app.command("ablate", epilog=ablate.EXAMPLES, context_settings=ablate.CONTEXT)(ablate.ablate)
 app.command("bench", epilog=bench.EXAMPLES)(bench.bench)
 app.command("plot", epilog=plot.EXAMPLES)(plot.plot)
 

@@ -1,0 +1,181 @@
+"""`nodejepa-ext ablate`: what one change buys, arm against arm, seed by seed."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from nodejepa_ext.ablate import Plan
+    from nodejepa_ext.rows import Rows
+
+EXAMPLES = """\b
+Examples:
+nodejepa-ext ablate --bfs-mask
+nodejepa-ext ablate --bfs-mask --laplacian-pe --factorial --graphs cora,citeseer --seeds 10
+nodejepa-ext ablate --vary target=ema,frozen --vary regulariser=none,sigreg,vicreg --factorial
+nodejepa-ext ablate --arms ablations/collapse/arms.toml --out ablations/collapse
+
+All other options are those of run_full.py (see its --help) and belong to every arm, as do
+--bfs-hops, --bfs-block, --bfs-blocks, --degree-first hubs|leaves and --laplacian-k. Defaults here:
+--preset card --epochs 150 --graphs cora,citeseer --seeds 5 --out results/ablate/<what is varied>.
+Exit codes: 0; 2 usage; 3 data; 5 rows failed; 130, 143 interrupted, finished rows being kept.
+"""
+CONTEXT = {"allow_extra_args": True, "ignore_unknown_options": True}
+PROG = "nodejepa-ext ablate"
+HOW = "Options"
+
+
+def switch(flag: str, text: str, panel: str = "What the variant arm changes") -> Any:
+    return typer.Option(flag, help=text, rich_help_panel=panel, show_default=False)
+
+
+def ablate(
+    context: typer.Context,
+    bfs_mask: Annotated[
+        bool, switch("--bfs-mask", "Hide neighbourhoods grown breadth-first.")
+    ] = False,
+    degree_mask: Annotated[
+        bool, switch("--degree-mask", "Hide hubs first (--degree-first leaves).")
+    ] = False,
+    laplacian_pe: Annotated[
+        bool, switch("--laplacian-pe", "Tell the predictor where a node sits.")
+    ] = False,
+    reg_node: Annotated[
+        bool, switch("--reg-node", "Join a learnt [REG] node to all nodes.")
+    ] = False,
+    no_views: Annotated[bool, switch("--no-views", "No augmentation: all four rates 0.")] = False,
+    vary: Annotated[
+        list[str] | None, typer.Option(metavar="FIELD=V,V", help="Compare values; repeatable.")
+    ] = None,
+    factorial: Annotated[
+        bool, switch("--factorial", "All combinations, not one at a time.", HOW)
+    ] = False,
+    arms: Annotated[
+        Path | None, typer.Option(help="TOML, a table an arm; the first is the reference.")
+    ] = None,
+    final: Annotated[bool, switch("--final", "Score the test nodes, once a row.", HOW)] = False,
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0: one a core, or a GPU.")] = 0,
+    dry_run: Annotated[
+        bool, switch("--dry-run", "Say what it would train and how long.", HOW)
+    ] = False,
+    keep_old_rows: Annotated[
+        bool, switch("--keep-old-rows", "Move rows that do not fit aside.", HOW)
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, not tables.")] = False,
+) -> None:
+    """Change one thing, keep the rest: paired arms, intervals, one plain finding."""
+    from run_full import RunError
+
+    switches = {"bfs_mask": bfs_mask, "degree_mask": degree_mask, "laplacian_pe": laplacian_pe}
+    wanted = {name: True for name, on in (switches | {"reg_node": reg_node}).items() if on}
+    wanted |= {"views": False} if no_views else {}
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        plan = prepared(context.args, wanted, vary or [], factorial, arms, final, workers)
+        code = carry_out(plan, dry_run, keep_old_rows, as_json)
+    except (ValueError, OSError) as error:
+        raise stop(str(error), 2) from None
+    except (RunError, KeyboardInterrupt) as error:
+        raise stop(*(error.args or ("interrupted; finished rows are kept", 130))) from None
+    if code:
+        raise typer.Exit(code)
+
+
+def terminate(*_: Any) -> None:
+    raise KeyboardInterrupt("terminated; finished rows are kept", 143)
+
+
+def stop(message: str, code: int) -> typer.Exit:
+    typer.echo(f"{PROG}: {message}", err=True)
+    return typer.Exit(code)
+
+
+def prepared(
+    core: list[str],
+    switches: dict[str, Any],
+    vary: list[str],
+    factorial: bool,
+    toml: Path | None,
+    final: bool,
+    workers: int,
+) -> Plan:
+    """The options as a plan. ValueError: they do not go together."""
+    from nodejepa_ext import ablate as ablation
+    from nodejepa_ext import arms
+
+    args = ablation.parse_core(core, PROG)
+    if toml and (switches or vary or factorial):
+        raise ValueError(f"--arms {toml}: expected without switches, --vary and --factorial")
+    varied = arms.parse_vary(vary)
+    named = arms.from_toml(toml) if toml else arms.from_switches(switches, varied, factorial, args)
+    return ablation.plan(args, named, final, workers)
+
+
+def carry_out(plan: Plan, dry: bool, keep_old: bool, as_json: bool) -> int:
+    """-> 5 if rows failed, else 0."""
+    from nodejepa_ext import ablate as ablation
+    from nodejepa_ext.rows import Rows
+
+    if dry:
+        with Rows(plan.out, read_only=True) as rows:
+            list(ablation.run(plan, rows, say, dry=True))
+        return 0
+    with Rows(plan.out) as rows:
+        accept(plan, rows, keep_old)
+        total, failed = len(plan.jobs), 0
+        for row, left, seconds in ablation.run(plan, rows, say):
+            failed += row["status"] == "failed"
+            figures = f"val {100 * row['val']:.1f}" if "val" in row else row["message"]
+            say(
+                f"{row['graph']}, {row['arm']}, seed {row['seed']}: {row['status']}, {figures}; "
+                f"{total - left} of {total}, {seconds / 60:.1f} minutes left"
+            )
+        show(plan, rows, as_json)
+    return 5 if failed else 0
+
+
+def say(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+def accept(plan: Plan, rows: Rows, keep_old: bool) -> None:
+    """ValueError: rows of other settings or sources stand where this plan's would."""
+    if rows.dropped:
+        say(rows.dropped)
+    strangers = rows.strangers(plan.jobs)
+    if strangers and keep_old:
+        say(f"{len(strangers)} rows moved to {rows.set_aside(set(strangers))}")
+    elif strangers:
+        (graph, arm, seed), found = next(iter(strangers.items()))
+        raise ValueError(
+            f"{rows.path} holds {len(strangers)} rows made otherwise, first {graph}, {arm}, seed "
+            f"{seed}: {'; '.join(found)}. Another --out, or --keep-old-rows to move them aside"
+        )
+
+
+def show(plan: Plan, rows: Rows, as_json: bool) -> None:
+    """The report to stdout, and as report.md and report.json beside the rows."""
+    from rich.console import Console
+
+    from nodejepa_ext import report
+
+    found = report.report(plan, rows)
+    for name, text in (
+        ("report.md", report.markdown(found)),
+        ("report.json", json.dumps(found, indent=1) + "\n"),
+    ):
+        temp = plan.out / f"{name}.tmp"
+        temp.write_text(text)
+        temp.replace(plan.out / name)
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    console = Console(width=None if sys.stdout.isatty() else 150)
+    for part in report.tables(found):
+        console.print(part)

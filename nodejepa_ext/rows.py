@@ -1,0 +1,178 @@
+"""rows.jsonl: one line a finished run of an ablation, and whether it may stand beside another.
+
+Kept apart from `ablate`: what makes a row trustworthy is here in one place. A row holds its job
+(graph, arm, seed, every setting) and a hash of each source that can change its numbers.
+"""
+
+from __future__ import annotations
+
+import ast
+import fcntl
+import hashlib
+import io
+import json
+import os
+import time
+import tokenize
+from pathlib import Path
+from typing import Any
+
+import run_full
+
+Row = dict[str, Any]
+HERE = Path(__file__).parent
+# Parts of run_full.py that change no number, or only through settings that the row holds itself.
+SPEECH = {"knob", "check_fields", "Config", "PRESETS", "PUBLISHED", "preset", "command_line"}
+SPEECH |= {"configure", "Run", "main", "_GAT", "_CCA", "_BGRL"}
+
+
+def code(source: str, without: frozenset[str] = frozenset(), only: str = "") -> str:
+    """The source without comments, docstrings, blank lines, imports and the top-level names in
+    `without`; `only`: nothing but that one."""
+    lines = source.splitlines()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            lines[token.start[0] - 1] = lines[token.start[0] - 1][: token.start[1]]
+    tree = ast.parse(source)
+    cut = [n for n in tree.body if names(n) & without or only and only not in names(n)]
+    cut += [n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            cut += [node] * isinstance(node.value.value, str)
+    for node in cut:
+        first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
+        lines[first - 1 : node.end_lineno] = [""] * ((node.end_lineno or 0) - first + 1)
+    return "\n".join(line.rstrip() for line in lines if line.strip())
+
+
+def names(node: ast.stmt) -> set[str]:
+    """What a top-level statement defines or changes."""
+    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+    found = {target.id for target in targets if isinstance(target, ast.Name)}
+    return found | {getattr(node, "name", "")}
+
+
+def sources(modules: list[str]) -> dict[str, str]:
+    """File -> hash of its code: run_full.py and the named modules of the toolkit, or one of their
+    names: "arms.py:seams"."""
+    texts = {"run_full.py": code(Path(run_full.__file__).read_text(), frozenset(SPEECH))}
+    for module in modules:
+        file, _, only = module.partition(":")
+        texts[module] = code((HERE / file).read_text(), only=only)
+    return {name: hashlib.sha256(text.encode()).hexdigest()[:16] for name, text in texts.items()}
+
+
+def fingerprint(job: Row) -> str:
+    """One hash of a job's settings and sources."""
+    return hashlib.sha256(json.dumps(job, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def key(row: Row) -> tuple[str, str, int]:
+    return row["graph"], row["arm"], row["seed"]
+
+
+def differences(old: Row, new: Row, at: str = "") -> list[str]:
+    """["config.mask: 0.5 -> 0.3", ...] between two jobs, nested settings included."""
+    found = []
+    for name in sorted(old.keys() | new.keys()):
+        was, now = old.get(name, "absent"), new.get(name, "absent")
+        if isinstance(was, dict) and isinstance(now, dict):
+            found += differences(was, now, f"{at}{name}.")
+        elif was != now:
+            found.append(f"{at}{name}: {was} -> {now}")
+    return found
+
+
+class Rows:
+    """The rows of one folder, which one process at a time may hold; read_only: a look at them that
+    creates and changes nothing. ValueError: another process holds them."""
+
+    def __init__(self, folder: Path, read_only: bool = False) -> None:
+        self.path, self.rows = folder / "rows.jsonl", dict[tuple[str, str, int], Row]()
+        self.dropped = ""  # says that a torn last line was
+        self.file: Any = None
+        self.lock = -1
+        if not read_only:
+            folder.mkdir(parents=True, exist_ok=True)
+            self.lock = os.open(folder, os.O_RDONLY)
+        try:
+            if not read_only:
+                fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.read(read_only)
+            self.file = None if read_only else self.path.open("a")
+        except BaseException as error:
+            self.close()
+            if isinstance(error, BlockingIOError):
+                raise ValueError(f"{folder}: another ablation is writing there") from None
+            raise
+
+    def __enter__(self) -> Rows:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self.file:
+            self.file.close()
+        if self.lock >= 0:
+            os.close(self.lock)  # which ends the lock
+
+    def read(self, read_only: bool) -> None:
+        """RunError 3: a line other than the last is no row. A torn last line is cut off."""
+        text = self.path.read_bytes() if self.path.exists() else b""
+        lines = text.splitlines(keepends=True)
+        for number, line in enumerate(lines, 1):
+            try:
+                row = json.loads(line)
+                whole = line.endswith(b"\n") and isinstance(row["job"], dict) and key(row)
+            except (ValueError, KeyError, TypeError):
+                whole = None
+            if whole:
+                self.rows[whole] = row
+            elif number < len(lines):
+                raise run_full.RunError(f"{self.path}: line {number} is no row", 3)
+            else:
+                self.dropped = f"{self.path}: dropped an unfinished last line"
+                if not read_only:
+                    os.truncate(self.path, len(text) - len(line))
+
+    def add(self, row: Row) -> None:
+        """On disk when this returns."""
+        self.file.write(json.dumps(row) + "\n")
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        self.rows[key(row)] = row
+
+    def finished(self, job: Row) -> bool:
+        """A row of this very job exists, and is not of a run that a dying process cut short."""
+        row = self.rows.get(key(job))
+        return bool(row and row["job"] == job and row["status"] != "failed")
+
+    def strangers(self, jobs: list[Row]) -> dict[tuple[str, str, int], list[str]]:
+        """Rows under the name of one of the jobs which are another job's, and how they differ."""
+        return {
+            key(job): differences(self.rows[key(job)]["job"], job)
+            for job in jobs
+            if key(job) in self.rows and self.rows[key(job)]["job"] != job
+        }
+
+    def set_aside(self, keys: set[tuple[str, str, int]]) -> Path:
+        """Moves rows to old_rows-<UTC time>.jsonl beside; written in full before any is removed."""
+        aside = self.path.with_name(f"old_rows-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
+        aside = aside.with_suffix(".jsonl")
+        write(aside, [row for k, row in self.rows.items() if k in keys], "a")
+        self.rows = {k: row for k, row in self.rows.items() if k not in keys}
+        self.file.close()
+        temp = self.path.with_suffix(".tmp")
+        write(temp, list(self.rows.values()), "w")
+        temp.replace(self.path)
+        self.file = self.path.open("a")
+        return aside
+
+
+def write(path: Path, rows: list[Row], mode: str) -> None:
+    with path.open(mode) as file:
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+        file.flush()
+        os.fsync(file.fileno())
