@@ -28,6 +28,7 @@ from run_full import Config, Result, RunError, StopTraining, TrainState
 
 EPOCHS = 150  # of the card's shape: a tenth to a seventh of its own, see ablations/augmentation
 CONTROL = "control: "
+FASTRP = {"FastRP": False, "FastRP on features": True}  # kind of control -> features
 MODULE = "nodejepa_ext.ablate"  # what a worker runs
 WARM, TIMED = 1, 3  # steps of a timing
 
@@ -94,7 +95,7 @@ def train_job(
     used = ["arms.py:seams"]
     used += ["masking.py"] * (parts.bfs_mask or parts.degree_mask)
     used += ["positional.py"] * parts.laplacian_pe + ["objectives.py"] * (parts.objective != "none")
-    used = ["baselines.py"] if kind == "FastRP" else used if kind == "train" else []
+    used = ["baselines.py"] if kind in FASTRP else used if kind == "train" else []
     job: Row = {"graph": graph, "arm": arm, "seed": seed, "kind": kind, "final": final}
     job |= {"config": asdict(replace(cfg, seed=seed)), "parts": asdict(parts)}
     return job | {"sources": sources_of(tuple(used))}
@@ -108,10 +109,10 @@ def sources_of(used: tuple[str, ...]) -> dict[str, str]:
 def control_jobs(
     graph: str, reference: Arm, args: argparse.Namespace, seeds: range, final: bool
 ) -> list[Row]:
-    """Raw features and SGC once; FastRP, the untrained encoder and, if asked for, bgrl a seed."""
+    """Raw features and SGC once; FastRP twice, the untrained encoder and, if asked for, bgrl a seed."""
     cfg = arms_module.resolve(reference, args, graph)[0]
-    plain = Config(device=cfg.device, out=cfg.out)
-    kinds = {name: (name, plain) for name in ("raw features", "SGC", "FastRP")}
+    plain = Config(device=cfg.device)
+    kinds = {name: (name, plain) for name in ("raw features", "SGC", *FASTRP)}
     kinds["untrained"] = "train", replace(cfg, epochs=0)
     if args.controls == "full":
         fair = run_full.preset("bgrl", graph)
@@ -165,8 +166,9 @@ def embedding(job: Row, cfg: Config, data: Data) -> Result:
     """The job's frozen embedding, judged on validation."""
     if job["kind"] == "train":
         return run_full.train(cfg, data, **arms_module.seams(Parts(**job["parts"])))
-    if job["kind"] == "FastRP":
-        return run_full.linear_probe(fastrp(data, seed=cfg.seed), data)
+    if job["kind"] in FASTRP:
+        z = fastrp(data, features=FASTRP[job["kind"]], seed=cfg.seed)  # [N, 512]
+        return run_full.linear_probe(z, data)
     return run_full.controls(data)[job["kind"]]
 
 

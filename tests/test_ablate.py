@@ -170,7 +170,7 @@ def test_unknown_options_fail_in_the_reference_s_words(tmp_path: Path) -> None:
 
 def test_rows_do_not_depend_on_other_arms(finished: Path, tmp_path: Path) -> None:
     rows = lines(finished)
-    assert len(rows) == 2 * 2 + 1 + 1 + 2 + 2 and {row["status"] for row in rows} == {"ok"}
+    assert len(rows) == 2 * 2 + 1 + 1 + 3 * 2 and {row["status"] for row in rows} == {"ok"}
     assert all("test" not in row for row in rows)
     wider = tmp_path / "wider"
     done = invoke(wider, "--bfs-mask", "--reg-node", "--factorial", "--controls", "full", *FEW)
@@ -195,14 +195,14 @@ def test_finished_rows_are_kept(finished: Path, tmp_path: Path) -> None:
     out = copy(finished, tmp_path / "out")
     before = (out / "rows.jsonl").read_bytes()
     done = invoke(out, "--bfs-mask", *FEW)
-    assert done.exit_code == 0 and "0 rows to train, 10 in" in done.stderr
+    assert done.exit_code == 0 and "0 rows to train, 12 in" in done.stderr
     assert (out / "rows.jsonl").read_bytes() == before
     (out / "rows.jsonl").write_bytes(before[:-7])  # as a crash in mid-write leaves it
     assert "--dry-run" and invoke(out, "--bfs-mask", *FEW, "--dry-run").exit_code == 0
     assert (out / "rows.jsonl").read_bytes() == before[:-7]
     done = invoke(out, "--bfs-mask", *FEW)
     assert done.exit_code == 0 and "dropped an unfinished last line" in done.stderr
-    assert "1 rows to train, 9 in" in done.stderr
+    assert "1 rows to train, 11 in" in done.stderr
     found = {key(row): figures(row) for row in lines(out)}
     assert found == {key(row): figures(row) for row in lines(finished)}
 
@@ -231,7 +231,7 @@ def test_rows_made_otherwise(finished: Path, tmp_path: Path) -> None:
     done = invoke(out, "--bfs-mask", *FEW)
     assert done.exit_code == 2 and "sources.run_full.py: another -> " in done.stderr
     done = invoke(out, "--bfs-mask", *FEW, "--keep-old-rows")
-    assert done.exit_code == 0 and "1 rows to train, 9 in" in done.stderr, done.stderr
+    assert done.exit_code == 0 and "1 rows to train, 11 in" in done.stderr, done.stderr
     (aside,) = out.glob("old_rows-*.jsonl")
     assert [json.loads(line) for line in aside.read_text().splitlines()] == rows[:1]
     assert sorted(map(key, lines(out))) == sorted(key(json.loads(s)) for s in before.splitlines())
@@ -358,7 +358,7 @@ def test_diverged_rows_and_json(tmp_path: Path) -> None:
 def test_dry_run_leaves_nothing(tmp_path: Path) -> None:
     done = invoke(tmp_path / "out", "--laplacian-pe", *FEW, "--dry-run")
     assert done.exit_code == 0 and not (tmp_path / "out").exists() and not done.stdout
-    assert "cora, laplacian_pe: 2 rows of" in done.stderr and "10 rows to train" in done.stderr
+    assert "cora, laplacian_pe: 2 rows of" in done.stderr and "12 rows to train" in done.stderr
 
 
 def test_only_final_looks_at_the_test_nodes(
