@@ -98,7 +98,7 @@ def train_job(
     used = ["baselines.py"] if kind in FASTRP else used if kind == "train" else []
     job: Row = {"graph": graph, "arm": arm, "seed": seed, "kind": kind, "final": final}
     job |= {"config": asdict(replace(cfg, seed=seed)), "parts": asdict(parts)}
-    return job | {"sources": sources_of(tuple(used))}
+    return job | {"sources": sources_of(("ablate.py:embedding", *used))}
 
 
 @cache
@@ -109,7 +109,7 @@ def sources_of(used: tuple[str, ...]) -> dict[str, str]:
 def control_jobs(
     graph: str, reference: Arm, args: argparse.Namespace, seeds: range, final: bool
 ) -> list[Row]:
-    """Raw features and SGC once; FastRP twice, the untrained encoder and, if asked for, bgrl a seed."""
+    """Raw features and SGC once; each FastRP, the untrained encoder and, if asked, bgrl a seed."""
     cfg = arms_module.resolve(reference, args, graph)[0]
     plain = Config(device=cfg.device)
     kinds = {name: (name, plain) for name in ("raw features", "SGC", *FASTRP)}
