@@ -11,7 +11,14 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_HOME: dict[str, str] = {}  # public name -> the module that defines it
+_PUBLIC = {
+    "masking": ("bfs_mask", "degree_mask", "ball"),
+    "positional": ("laplacian_pe", "LaplacianPredictor"),
+    "objectives": ("SIGReg", "vicreg", "cross_decorrelation", "GroupSparsity", "OBJECTIVES"),
+    "baselines": ("fastrp",),
+    "stats": ("interval", "paired", "interaction", "holm", "smallest_detectable", "finding"),
+}
+_HOME = {name: f"{__name__}.{module}" for module, names in _PUBLIC.items() for name in names}
 
 __all__ = ["__version__", *_HOME]  # noqa: PLE0604
 

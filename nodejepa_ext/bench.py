@@ -158,15 +158,31 @@ def measure(method: str, graph: str, steps: int) -> dict[str, Any]:
     return how(method, graph, steps)
 
 
+def fresh(*words: str) -> subprocess.CompletedProcess[str]:
+    """`python -m words...` in a process of its own, on one thread."""
+    home = str(Path(__file__).resolve().parent.parent)  # of this package and of run_full
+    path = os.pathsep.join(filter(None, [home, os.environ.get("PYTHONPATH")]))
+    env = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", *words]
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+
+
+def startup(times: int = 5) -> float:
+    """CPU seconds of `nodejepa-ext --help`, user and system: the median of so many processes."""
+    from resource import RUSAGE_CHILDREN, getrusage
+
+    spent = [sum(getrusage(RUSAGE_CHILDREN)[:2])]
+    for _ in range(times):
+        fresh("nodejepa_ext", "--help").check_returncode()
+        spent.append(sum(getrusage(RUSAGE_CHILDREN)[:2]))
+    return statistics.median(b - a for a, b in zip(spent, spent[1:], strict=False))
+
+
 def spawn(method: str, graph: str, steps: int) -> dict[str, Any]:
     """`measure` in a fresh process -> what it says, or error: the last line of its stderr."""
     if method == GRAPHSSL and find_spec("graphssl") is None:
         return {"note": "not installed"}
-    home = str(Path(__file__).resolve().parent.parent)  # of this package and of run_full
-    path = os.pathsep.join(filter(None, [home, os.environ.get("PYTHONPATH")]))
-    env = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "nodejepa_ext.bench", method, graph, str(steps)]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    done = fresh("nodejepa_ext.bench", method, graph, str(steps))
     lines = done.stdout.splitlines()
     if done.returncode == 0 and lines:
         return dict(json.loads(lines[-1]))
@@ -209,9 +225,10 @@ def processor() -> str:
 def measure_all(
     graphs: list[str], steps: int, rounds: int, progress: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Every method on every graph, the methods taking turns within a round. -> the report:
-    processor, versions, settings, and rows [{graph, method, seconds_per_step, times_as_fast,
-    peak_mib, share_of_textbook_peak, note, error, rounds}], None where nothing was measured."""
+    """Every method on every graph, the methods taking turns within a round; then the command's
+    start. -> the report: processor, versions, settings, startup_seconds, and rows [{graph, method,
+    seconds_per_step, times_as_fast, peak_mib, share_of_textbook_peak, note, error, rounds}], None
+    where nothing was measured."""
     rows = []
     for graph in graphs:
         taken: dict[str, list[dict[str, Any]]] = {method: [] for method in METHODS}
@@ -221,9 +238,11 @@ def measure_all(
                 taken[method].append(spawn(method, graph, steps))
         rows += [combine(graph, method, taken[method]) for method in METHODS]
     compare(rows)
+    progress("nodejepa-ext --help")
     report: dict[str, Any] = {"processor": processor(), "threads": 1}
     report |= {"versions": {p: version(p) for p in ("torch", "torch-geometric")}}
     report |= {"preset": "card", "encoder": "gcn", "hidden": HIDDEN, "out": OUT}
+    report |= {"startup_seconds": startup()}
     return report | {"warmup": WARMUP, "steps": steps, "rounds": rounds, "rows": rows}
 
 
@@ -255,7 +274,8 @@ def tables(report: dict[str, Any]) -> list[Table | str]:
         f"{report['processor']}, {report['threads']} thread, torch {report['versions']['torch']}, "
         f"torch-geometric {report['versions']['torch-geometric']}; median of {report['steps']} "
         f"steps, {report['rounds']} round(s); card preset, GCN, hidden {report['hidden']}, "
-        f"out {report['out']}; peak above that of the imports."
+        f"out {report['out']}; peak above that of the imports. nodejepa-ext --help takes "
+        f"{report['startup_seconds']:.2f} CPU s."
     )
     return parts
 

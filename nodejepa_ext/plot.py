@@ -69,11 +69,11 @@ class Curves:
             self.series[graph, method, meter][row["seed"]][row["epoch"]] = float(row[meter])
 
 
-def complaint(row: Any) -> str:
-    """What is wrong with a parsed line of CURVES; "" if nothing is."""
+def complaint(row: Any, named: dict[str, type]) -> str:
+    """What is wrong with a parsed line, in which `named` must be and METERS may; "" if nothing."""
     if not isinstance(row, dict):
         return "expected a JSON object"
-    for key, kind in NAMED.items():
+    for key, kind in named.items():
         if not isinstance(row.get(key), kind) or isinstance(row[key], bool):
             return f"{key} is {row.get(key)!r}, expected {kind.__name__}"
     for key in METERS.keys() & row.keys():
@@ -82,10 +82,10 @@ def complaint(row: Any) -> str:
     return ""
 
 
-def read_curves(path: Path, notice: Notice) -> Curves:
+def read_lines(path: Path, wrong_in: Callable[[Any], str], notice: Notice) -> list[dict[str, Any]]:
     """The file's lines. A last line that a crash cut short is left out, and noticed; ResultsError:
-    any other line is not what run_full.py writes."""
-    curves, lines = Curves(), path.read_bytes().splitlines()
+    any other is not JSON, or something is `wrong_in` it."""
+    rows, lines = [], path.read_bytes().splitlines()
     for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)
@@ -94,8 +94,15 @@ def read_curves(path: Path, notice: Notice) -> Curves:
                 notice(f"{path}, line {number}: cut short, left out")
                 continue
             raise ResultsError(f"{path}, line {number}: not JSON: {shortened(line)}") from None
-        if wrong := complaint(row):
+        if wrong := wrong_in(row):
             raise ResultsError(f"{path}, line {number}: {wrong}")
+        rows.append(row)
+    return rows
+
+
+def read_curves(path: Path, notice: Notice) -> Curves:
+    curves = Curves()
+    for row in read_lines(path, lambda row: complaint(row, NAMED), notice):
         curves.add(row)
     return curves
 
@@ -294,7 +301,9 @@ def save(figure: Figure, path: Path) -> Path:
 def check_folder(folder: Path) -> list[Path]:
     """The embeddings in the folder, sorted; ResultsError: it holds nothing to draw."""
     if not folder.is_dir():
-        raise ResultsError(f"no folder {folder}: expected one that run_full.py wrote")
+        raise ResultsError(
+            f"no folder {folder}: expected one that run_full.py or nodejepa-ext ablate wrote"
+        )
     maps = sorted(folder.glob(f"*/{EMBEDDINGS}"))
     if (folder / CURVES).is_file():
         return maps
@@ -303,7 +312,7 @@ def check_folder(folder: Path) -> list[Path]:
             f"{folder} holds whole runs: name one of them, such as {runs[-1].parent}"
         )
     if not maps:
-        raise ResultsError(f"{folder} has neither {CURVES} nor a <graph>/{EMBEDDINGS}")
+        raise ResultsError(f"{folder} has no rows.jsonl, {CURVES} or <graph>/{EMBEDDINGS}")
     return maps
 
 

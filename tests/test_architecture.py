@@ -4,6 +4,7 @@
 2. No function is longer than 50 lines, no module of the toolkit longer than 400, no line over 100.
 3. Nothing unpickles, nothing passes a string to a shell.
 4. run_full.py defines each seam as a documented Protocol.
+5. Every public name of the toolkit resolves, and is what its module defines.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+import nodejepa_ext
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = [ROOT / "run_full.py", *sorted((ROOT / "nodejepa_ext").rglob("*.py"))]
@@ -56,3 +59,16 @@ def test_seams_are_documented_protocols() -> None:
     }
     assert protocols.keys() == {"MaskFn", "PredictorFactory", "Regulariser", "EpochHook"}
     assert all(protocols.values()) and "[N]" in str(protocols["MaskFn"])
+
+
+@pytest.mark.parametrize("name", nodejepa_ext.__all__)
+def test_public_names_resolve(name: str) -> None:
+    found = getattr(nodejepa_ext, name)
+    assert name in dir(nodejepa_ext)
+    assert getattr(found, "__module__", "nodejepa_ext").startswith("nodejepa_ext")
+    assert not callable(found) or found.__name__ == name
+
+
+def test_other_names_do_not() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'bfs'"):
+        nodejepa_ext.bfs  # noqa: B018

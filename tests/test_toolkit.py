@@ -4,7 +4,8 @@
 2  Bad usage exits 2 with a sentence; Ctrl-C exits 130.
 3  The textbook encoder computes what ours computes, and has as many weights that learn.
 4  A textbook step learns: its loss falls; its target follows weights and buffers.
-5  bench measures for real: four rows, positive figures, JSON on stdout alone.
+5  bench measures for real: four rows, positive figures, JSON on stdout alone; so it does the
+   start of the command, by the CPU time of processes that it waited for.
 6  bench compares with the textbook of the same graph by medians over the rounds.
 7  A measurement that fails says so in its row, and bench exits 1.
 8  plot writes valid pictures, lists them on stdout, and never shows a test figure.
@@ -51,7 +52,7 @@ def call(*words: str | Path) -> Result:
 # 1, 2
 
 
-@pytest.mark.parametrize("verb", [[], ["bench"], ["plot"]])
+@pytest.mark.parametrize("verb", [[], ["ablate"], ["bench"], ["plot"]])
 def test_help_imports_nothing_heavy(verb: list[str]) -> None:
     code = (
         "import sys\nfrom nodejepa_ext.commands import app\n"
@@ -154,11 +155,19 @@ def test_bench_measures() -> None:
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["threads"] == 1 and report["processor"] and report["versions"]["torch"]
+    assert report["startup_seconds"] > 0
     assert [row["method"] for row in report["rows"]] == list(bench.METHODS)
     for row in report["rows"]:
         if row["note"] != "not installed":
             assert row["seconds_per_step"] > 0 and row["peak_mib"] > 0
             assert row["times_as_fast"] > 0 and row["share_of_textbook_peak"] > 0
+
+
+def test_bench_measures_the_start() -> None:
+    before, seconds, after = os.times(), bench.startup(1), os.times()
+    spent = sum(after[2:4]) - sum(before[2:4])  # of children: user, system
+    assert seconds == pytest.approx(spent, abs=0.05) and seconds > 0
+    assert bench.fresh("nodejepa_ext", "--no-such").returncode == 2
 
 
 def fake_spawn(figures: dict[str, list[dict[str, Any]]]) -> Any:
@@ -172,7 +181,10 @@ def test_bench_compares_medians(monkeypatch: pytest.MonkeyPatch) -> None:
     figures = {bench.TEXTBOOK: rounds(8, 4, 90), "ours, fp32": rounds(1, 2, 9)}
     figures |= {"ours, default": rounds(16, 16, 16), bench.GRAPHSSL: [{"note": "gone"}] * 3}
     monkeypatch.setattr(bench, "spawn", fake_spawn(figures))
-    rows = bench.measure_all(["cora"], 2, 3, lambda text: None)["rows"]
+    monkeypatch.setattr(bench, "startup", lambda: 0.25)
+    report = bench.measure_all(["cora"], 2, 3, lambda text: None)
+    rows = report["rows"]
+    assert "--help takes 0.25 CPU s" in str(bench.tables(report)[-1])
     found = {r["method"]: (r["seconds_per_step"], r["times_as_fast"]) for r in rows}
     assert found[bench.TEXTBOOK] == (8, 1) and found["ours, fp32"] == (2, 4)
     assert found["ours, default"] == (16, 0.5) and found[bench.GRAPHSSL] == (None, None)
@@ -185,6 +197,7 @@ def test_a_failed_measurement_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     good = {"seconds": 1.0, "peak_mib": 1.0, "note": ""}
     figures = {m: [good if m == "ours, fp32" else said] * 2 for m in bench.METHODS}
     monkeypatch.setattr(bench, "spawn", fake_spawn(figures))
+    monkeypatch.setattr(bench, "startup", lambda: 0.25)
     done = call("bench", "--graphs", "cora", "--json")
     assert done.exit_code == 1
     rows = json.loads(done.stdout)["rows"]

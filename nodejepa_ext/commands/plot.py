@@ -13,26 +13,36 @@ EXAMPLES = """\b
 Examples:
 nodejepa-ext plot results/20260101T120000Z-4711
 nodejepa-ext plot results/20260101T120000Z-4711 --out figures
-nodejepa-ext plot results/20260101T120000Z-4711 --json
+nodejepa-ext plot ablations/collapse --out figures
+nodejepa-ext plot ablations/collapse --json
+
+Written: curves.png and map_<graph>.png of a run, ablation-<graph>.png of an ablation.
+Exit codes: 0; 2 usage, or a file that cannot be written; 3 a folder that cannot be drawn.
 """
 
 
 def plot(
-    folder: Annotated[Path, typer.Argument(help="What run_full.py wrote, results/<time>-<pid>.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(help="What run_full.py wrote, results/<time>-<pid>, or ablate's --out."),
+    ],
     out: Annotated[
         Path | None, typer.Option(help="Folder of the pictures.", show_default="FOLDER itself")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, not lines.")] = False,
 ) -> None:
-    """Learning curves (validation only) and a 2-D map of every graph's embedding."""
+    """A run's learning curves and maps of its embeddings, or an ablation arm by arm; accuracies
+    are of validation nodes."""
     if find_spec("matplotlib") is None:
         typer.echo("nodejepa-ext plot needs matplotlib: pip install 'nodejepa[plot]'", err=True)
         raise typer.Exit(2)
-    from nodejepa_ext.plot import ResultsError, draw
+    from nodejepa_ext import plot as run
+    from nodejepa_ext import plot_ablation as ablation
 
+    draw = ablation.draw if (folder / ablation.ROWS).is_file() else run.draw
     try:
         written = draw(folder, out or folder, lambda text: typer.echo(text, err=True))
-    except ResultsError as error:
+    except run.ResultsError as error:
         typer.echo(f"nodejepa-ext plot: {error}", err=True)
         raise typer.Exit(3) from None
     except OSError as error:
