@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 VERSION = 1  # of the algorithm; part of the cache's key
 MOST_NODES = 500_000
 DENSE = 1500  # nodes up to which LAPACK is quick
-TOLERANCE = 1e-7  # of ||A v - lambda v||, v of unit length
+TOLERANCE, ACCEPTED = 1e-7, 1e-3  # ||A v - lambda v||, v of unit length: to stop at; at last
 GUARD = 8  # vectors beyond the k wanted: convergence depends on the gap after the last of them
-SWEEPS = 30
+SWEEPS = 20
 
 
 def laplacian_pe(data: Data, k: int, *, cache: Path | None = None) -> Tensor:
@@ -51,6 +51,9 @@ def laplacian_pe(data: Data, k: int, *, cache: Path | None = None) -> Tensor:
     The result is kept in the folder `cache`, by default $NODEJEPA_CACHE, else
     $XDG_CACHE_HOME/nodejepa, else ~/.cache/nodejepa, under a hash of the edges, N and k. A file
     that cannot be read is computed anew, a folder that cannot be written does without.
+
+    Up to 1500 nodes by LAPACK, else to a residual of 1e-7, or what 20 sweeps of the iteration reach
+    where eigenvalues crowd as on a path of 100,000 nodes: not over 1e-3.
 
     ValueError: k < 1, or more than the graph has; over 500,000 nodes; no convergence."""
     n = int(data.num_nodes)
@@ -104,7 +107,7 @@ def filtered_subspace(adj: sparse.csr_array, trivial: sparse.csr_array, k: int) 
     T_m(adj), m so high that the leading Ritz vector grows a millionfold against eigenvalues below
     the block's own, then rotates it to Ritz vectors. A block finds all copies of a repeated
     eigenvalue; Lanczos from one vector (scipy's eigsh) finds one of each pair of a square grid,
-    even at a tolerance of 1e-8. lobpcg, without a preconditioner, took ten times as long."""
+    even at a tolerance of 1e-8. lobpcg, without a preconditioner, took four times as long."""
     deflate, low = 2.5 * trivial.T.tocsr(), -1.5
 
     def apply(x: Array) -> Array:
@@ -112,13 +115,13 @@ def filtered_subspace(adj: sparse.csr_array, trivial: sparse.csr_array, k: int) 
         return adj @ x - trivial @ (deflate @ x)
 
     x = np.random.default_rng(0).standard_normal((adj.shape[0], k + GUARD))
-    for _ in range(SWEEPS):
+    for sweep in range(1, SWEEPS + 1):
         x = np.linalg.qr(x)[0]
         y = apply(x)
         ritz, rotation = np.linalg.eigh(x.T @ y)
         x, y, ritz = x @ rotation[:, ::-1], y @ rotation[:, ::-1], ritz[::-1]
         residual = np.linalg.norm(y[:, :k] - x[:, :k] * ritz[:k], axis=0).max()
-        if residual < TOLERANCE:
+        if residual < (TOLERANCE if sweep < SWEEPS else ACCEPTED):
             return x[:, :k]
         cut = ritz[-1] - 1e-5  # below it: else a repeated eigenvalue would fill the block and stall
         centre, radius = (cut + low) / 2, (cut - low) / 2
@@ -131,7 +134,7 @@ def filtered_subspace(adj: sparse.csr_array, trivial: sparse.csr_array, k: int) 
             following -= x
             x, y = y, following
         x = y / np.abs(y).max(0)
-    raise ValueError(f"k = {k}: residual {residual:.1e} in {SWEEPS} sweeps, expected {TOLERANCE}")
+    raise ValueError(f"k = {k}: residual {residual:.1e} in {SWEEPS} sweeps, expected {ACCEPTED}")
 
 
 def default_cache() -> Path:

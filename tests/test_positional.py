@@ -7,7 +7,7 @@
 5. The residual is small on Cora and a random graph; the filtered solver agrees with LAPACK.
 6. Columns have mean square 1, the largest entry is positive, and a second call gives the same.
 7. What is in the cache is used; what is broken there is replaced; no cache is no obstacle.
-8. k < 1, k beyond the graph and over 500,000 nodes are refused in one sentence.
+8. k < 1, k beyond the graph, over 500,000 nodes and no convergence: refused in one sentence.
 9. LaplacianPredictor's MLP starts as MLPPredictor's does, and ignoring positions is equal to it.
 10. Sign flips come from the generator; each node is told its own position.
 11. It trains through the seam, in bf16 too, and a saved state continues bit for bit.
@@ -219,7 +219,7 @@ def test_default_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert positional.default_cache() == Path("/h/.cache/nodejepa")
 
 
-def test_refusals() -> None:
+def test_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="k = 0: expected at least 1"):
         laplacian_pe(graph(TRIANGLES, 6), 0)
     with pytest.raises(ValueError, match="k = 6: expected at most 5"):
@@ -229,6 +229,9 @@ def test_refusals() -> None:
         laplacian_pe(Data(edge_index=empty, num_nodes=3), 1)
     with pytest.raises(ValueError, match="num_nodes = 500001: expected at most 500000.*fastrp"):
         laplacian_pe(Data(edge_index=empty, num_nodes=500_001), 8)
+    monkeypatch.setattr(positional, "SWEEPS", 1)
+    with pytest.raises(ValueError, match="k = 3: residual .* in 1 sweeps, expected 0.001"):
+        laplacian_pe(random_graph(1600, 6, seed=0), 3)
 
 
 def pair(cfg: Config, data: Data) -> tuple[LaplacianPredictor, MLPPredictor]:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from nodejepa_ext import __version__
-from nodejepa_ext.commands import ablate, bench, plot
+from nodejepa_ext.commands import ablate, bench, data, plot
 
 app = typer.Typer(
     name="nodejepa-ext",
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 app.command("ablate", epilog=ablate.EXAMPLES, context_settings=ablate.CONTEXT)(ablate.ablate)
 app.command("bench", epilog=bench.EXAMPLES)(bench.bench)
+app.add_typer(data.app, name="data")
 app.command("plot", epilog=plot.EXAMPLES)(plot.plot)
 
 
