@@ -11,7 +11,7 @@ import itertools
 import re
 import reprlib
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ LONGEST = 1000  # characters of an id or a label
 INTEGER = re.compile("0|-?[1-9][0-9]*")
 
 
-def rows_of(path: Path) -> Rows:
+def rows_of(path: Path) -> Generator[tuple[int, list[Any]]]:
     """The rows of a text or parquet file; leading lines of # or % and empty lines are left out."""
     if path.suffix.lower() == ".parquet":
         yield from parquet_rows(path)
@@ -75,7 +75,7 @@ def rows_of(path: Path) -> Rows:
 
 def parquet_rows(path: Path) -> Rows:
     """The header as row 0, then row 1 and so on."""
-    from pyarrow import parquet  # type: ignore[import-not-found,unused-ignore]
+    from pyarrow import parquet
 
     with path.open("rb") as opened, distrust(str(path), "a whole parquet file"):
         file = parquet.ParquetFile(opened)

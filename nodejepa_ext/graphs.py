@@ -8,6 +8,7 @@ Shapes: N nodes, E undirected edges, F features, k fixed splits.
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack, closing
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -111,8 +112,10 @@ def read_tables(paths: list[Path], notices: list[str]) -> tuple[str, Arrays]:
             raise ValueError(f"{path}: expected a table: {' '.join(tables.SUFFIXES)}")
         if path.suffix.lower() == ".parquet" and find_spec("pyarrow") is None:
             raise ImportError(f"{path}: needs pyarrow: pip install 'nodejepa[parquet]'")
-    edges, *nodes = [(str(path), tables.rows_of(path)) for path in paths]
-    return edges[0], tables.read_tables(edges, nodes[0] if nodes else None, notices)
+    with ExitStack() as opened:  # closed here also where a row is refused
+        rows = [opened.enter_context(closing(tables.rows_of(path))) for path in paths]
+        edges, *nodes = zip(map(str, paths), rows, strict=True)
+        return edges[0], tables.read_tables(edges, nodes[0] if nodes else None, notices)
 
 
 def only(folder: Path, stem: str) -> Path | None:
