@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -13,10 +14,20 @@ Examples:
 nodejepa-ext bench
 nodejepa-ext bench --graphs cora --steps 5
 nodejepa-ext bench --graphs cora,pubmed --rounds 3 --json > bench.json
+nodejepa-ext bench parts
 """
 
 
+class What(StrEnum):
+    step = "step"
+    parts = "parts"
+
+
 def bench(
+    what: Annotated[
+        What,
+        typer.Argument(help="A training step, or BFS balls and masks and Laplacian positions."),
+    ] = What.step,
     graphs: Annotated[
         str, typer.Option(help="Some of cora,citeseer,pubmed.")
     ] = "cora,citeseer,pubmed",
@@ -24,10 +35,12 @@ def bench(
     rounds: Annotated[int, typer.Option(min=1, help="Processes of each; the median counts.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, not tables.")] = False,
 ) -> None:
-    """Seconds and memory of a training step on this machine, on one thread."""
+    """CPU seconds, and memory of a training step, on this machine, on one thread."""
     import run_full
     from nodejepa_ext import bench as bench_module
 
+    if what is What.parts:
+        return measure_parts(as_json)
     names = list(dict.fromkeys(graphs.split(",")))
     try:
         for name in names:
@@ -50,3 +63,26 @@ def bench(
             console.print(part)
     if any(row["error"] for row in report["rows"]):
         raise typer.Exit(1)
+
+
+def measure_parts(as_json: bool) -> None:
+    """Balls, masks and positions, one after another in this process."""
+    import torch
+    from rich.console import Console
+
+    from nodejepa_ext import bench, bench_parts
+
+    torch.set_num_threads(1)
+    rows = []
+    for part in (bench_parts.balls, bench_parts.masks, bench_parts.positions):
+        typer.echo(part.__name__, err=True)
+        rows += part()
+    if as_json:
+        typer.echo(json.dumps({"processor": bench.processor(), "threads": 1, "rows": rows}))
+        return
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    console.print(bench_parts.table(rows))
+    console.print(
+        f"{bench.processor()}, 1 thread; medians of {bench_parts.ROOTS} roots and "
+        f"{bench_parts.CALLS} masks; positions once."
+    )
