@@ -22,6 +22,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -254,11 +256,15 @@ def test_what_counts_as_a_change() -> None:
     assert "def step_loss" in kept and "class Run:" not in kept
 
 
-def start(out: Path, *argv: str) -> subprocess.Popen[str]:
+@contextmanager
+def started(out: Path, *argv: str) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "nodejepa_ext", "ablate", *argv, "--out", str(out)]
-    return subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
-    )
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stderr=pipe, stdout=pipe, text=True, cwd=ROOT) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def workers(parent: int) -> list[int]:
@@ -281,44 +287,40 @@ def wait_for(condition: Any, seconds: float = 120) -> None:
     assert condition()
 
 
+def said_until(process: subprocess.Popen[str], text: str) -> None:
+    assert process.stderr
+    assert any(text in line for line in process.stderr)
+
+
 def test_killed_workers_and_ctrl_c(tmp_path: Path) -> None:
     """One worker is killed once and recovers, Ctrl-C ends the command, rows are kept."""
-    out = tmp_path / "out"
-    long = [*TINY, "--epochs", "300", "--seeds", "50", "--workers", "1"]
-    process = start(out, "--bfs-mask", *long)
-    wait_for(lambda: (out / "rows.jsonl").exists() and len(lines(out)) >= 1)
-    os.kill(workers(process.pid)[0], signal.SIGKILL)
-    count = len(lines(out))
-    wait_for(lambda: len(lines(out)) >= count + 2)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    long = [*TINY, "--epochs", "60", "--seeds", "50", "--workers", "1"]
+    with started(tmp_path, "--bfs-mask", *long) as process:
+        said_until(process, "seed 0: ok")
+        os.kill(workers(process.pid)[0], signal.SIGKILL)
+        said_until(process, "seed 1: ok")
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in said and "rows are kept" in said
-    assert {row["status"] for row in lines(out)} == {"ok"}
-    assert [key(row) for row in lines(out)][:2] == [
-        ("cora", "reference", 0),
-        ("cora", "bfs_mask", 0),
-    ]
+    rows = lines(tmp_path)
+    assert {row["status"] for row in rows} == {"ok"}
+    assert [row["arm"] for row in rows[:3]] == ["reference", "bfs_mask", "reference"]
 
 
 def test_a_worker_killed_twice(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    one = [*TINY, "--epochs", "4000", "--seeds", "1", "--workers", "1", "--mask", "0.5"]
-    process, killed = start(out, "--reg-node", *one), set[int]()
-    wait_for(lambda: (out / "rows.jsonl").exists())
-    while process.poll() is None:
-        for pid in set(workers(process.pid)) - killed:
-            if len(killed) == 2:
-                break
-            time.sleep(4.0)  # past its imports and timings, into a row
-            os.kill(pid, signal.SIGKILL)
-            killed.add(pid)
-        if len(killed) == 2 and (out / "rows.jsonl").stat().st_size:
-            break
-        time.sleep(0.1)
-    process.terminate()
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 143 and "Traceback" not in said
-    (row, *_) = lines(out)
+    """Its row has failed; SIGTERM during the next one ends the command and both workers."""
+    one = [*TINY, "--epochs", "4000", "--seeds", "1", "--workers", "1"]
+    with started(tmp_path, "--reg-node", *one) as process:
+        said_until(process, "rows to train")
+        first = workers(process.pid)[0]
+        os.kill(first, signal.SIGKILL)
+        wait_for(lambda: set(workers(process.pid)) - {first})
+        os.kill(workers(process.pid)[0], signal.SIGKILL)
+        said_until(process, "seed 0: failed, killed by SIGKILL, twice")
+        process.terminate()
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 143 and "Traceback" not in said
+    (row,) = lines(tmp_path)
     assert row["status"] == "failed" and row["message"] == "killed by SIGKILL, twice"
 
 
@@ -347,6 +349,7 @@ def test_diverged_rows_and_json(tmp_path: Path) -> None:
     toml = tmp_path / "arms.toml"
     toml.write_text("[calm]\n[wild]\nlr = 10.0\nlayers = 8\nnorm = 'none'\nepochs = 30\n")
     argv = [*TINY, "--epochs", "1", "--seeds", "1", "--arms", str(toml), "--json"]
+    argv += ["--preset", "best"]
     done = invoke(tmp_path / "out", *argv)
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)["graphs"]["cora"]["arms"]

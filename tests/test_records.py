@@ -1,0 +1,89 @@
+"""Claims about the records in ablations/, each with a test below. Nothing is trained.
+
+1. Every record of `ablate` has its command, its rows and a README that ends in a Finding.
+2. What report.json says of its rows, their accuracies say when they are averaged again.
+3. The README shows every line of every report's tables.
+4. Every command is a plan, and its rows are rows of that plan: the same settings.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from nodejepa_ext import commands
+from nodejepa_ext.commands import app
+from nodejepa_ext.rows import key
+
+ROOT = Path(__file__).resolve().parents[1]
+REPORTS = sorted((ROOT / "ablations").rglob("report.json"))
+RECORDS = ("augmentation", "collapse", "encoder", "family", "masking", "positional")
+LINES = [
+    (name, line)
+    for name in RECORDS
+    for line in (ROOT / "ablations" / name / "command.sh").read_text().splitlines()
+    if line.startswith("nodejepa-ext ablate")
+]
+
+
+def rows_of(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_records_are_whole(name: str) -> None:
+    folder = ROOT / "ablations" / name
+    text = (folder / "README.md").read_text()
+    assert text.rstrip().splitlines()[-1].startswith("**Finding:** ")
+    assert any(folder.rglob("rows.jsonl")) and "](command.sh)" in text
+    for picture in re.findall(r"!\[.*?\]\((.*?)\)", text):
+        assert (folder / picture).is_file()
+
+
+@pytest.mark.parametrize("path", REPORTS, ids=lambda path: str(path.parent.name))
+def test_reports_agree_with_their_rows(path: Path) -> None:
+    found, rows = json.loads(path.read_text()), rows_of(path.parent)
+    for graph, part in found["graphs"].items():
+        own = [row for row in rows if row["graph"] == graph]
+        reference = {r["seed"]: r["val"] for r in own if r["arm"] == found["reference"]}
+        for line in part["arms"]:
+            seeds = {r["seed"]: r["val"] for r in own if r["arm"] == line["arm"] and "val" in r}
+            assert line["n"] == len(seeds) and not line["missing"]
+            assert line["mean"] == pytest.approx(np.mean(list(seeds.values())))
+            if "against" in line:
+                gaps = [seeds[seed] - reference[seed] for seed in seeds]
+                assert line["against"]["difference"] == pytest.approx(np.mean(gaps))
+
+
+@pytest.mark.parametrize("path", REPORTS, ids=lambda path: str(path.parent.name))
+def test_readmes_show_their_reports(path: Path) -> None:
+    record = next(p for p in path.parents if p.parent.name == "ablations")
+    shown = (record / "README.md").read_text()
+    text = path.with_name("report.md").read_text()
+    for line in text.splitlines():
+        assert line.removeprefix("**Finding:** ") in shown
+
+
+@pytest.mark.parametrize(("name", "line"), LINES)
+def test_commands_are_the_plans_of_their_rows(
+    name: str, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans: list[Any] = []
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(commands.ablate, "carry_out", lambda plan, *_: plans.append(plan) or 0)
+    done = CliRunner().invoke(app, line.split()[1:])
+    assert done.exit_code == 0, done.output
+    (plan,) = plans
+    jobs = {key(job): job for job in plan.jobs}
+    rows = {key(row): row["job"] for row in rows_of(ROOT / plan.out)}
+    assert rows.keys() == jobs.keys() and plan.out.is_relative_to(f"ablations/{name}")
+    for one, job in jobs.items():  # sources move on and fields are added; these settings stay
+        for part in ("config", "parts"):
+            assert rows[one][part].items() <= job[part].items()
+        assert (rows[one]["kind"], rows[one]["final"]) == (job["kind"], job["final"])
