@@ -34,6 +34,7 @@ STYLES = "-", (0, (4, 1.5)), (0, (1, 1))  # of curves, as one arm after another 
 MARKERS = "o", "s", "^"
 CONTROL = "control: "  # as in ablate
 MUTED = "0.5"
+NAMES = {"cora": "Cora", "citeseer": "CiteSeer", "pubmed": "PubMed"}
 WIDTH = 34  # characters of an arm's name, a line
 
 
@@ -263,7 +264,7 @@ def draw_meters(right: list[Axes], arms: list[Arm], meters: list[str]) -> None:
 def heading(graph: str, arms: list[Arm]) -> str:
     seeds = {seed for arm in arms for seed in arm.accuracies()}
     counts = (len(arms), "arm"), (len(seeds), "seed")
-    return f"{graph.capitalize()}: " + ", ".join(
+    return f"{NAMES.get(graph, graph)}: " + ", ".join(
         f"{n} {word}{'s' * (n != 1)}" for n, word in counts
     )
 
@@ -273,7 +274,7 @@ def footnote(arms: list[Arm], bands: bool, source: str) -> str:
     if arms and arms[0].rows:
         parts.append(f"dashed: mean of {' '.join(arms[0].label.split())}")
     parts += ["band: least to largest seed"] * bands
-    return "; ".join([*parts, source])
+    return "; ".join([*parts, f"rows of {source}"])
 
 
 def draw(folder: Path, out: Path, notice: Notice) -> list[Path]:

@@ -41,6 +41,7 @@ from nodejepa_ext.rows import Rows, code, key, sources
 from run_full import Config
 
 TINY = ["--graphs", "cora", "--hidden", "16", "--out-width", "8", "--device", "cpu"]
+TINY += ["--threads", "1"]
 FEW = [*TINY, "--epochs", "2", "--seeds", "2", "--workers", "2"]
 ROOT = Path(run_full.__file__).parent
 
@@ -294,7 +295,7 @@ def said_until(process: subprocess.Popen[str], text: str) -> None:
 
 def test_killed_workers_and_ctrl_c(tmp_path: Path) -> None:
     """One worker is killed once and recovers, Ctrl-C ends the command, rows are kept."""
-    long = [*TINY, "--epochs", "60", "--seeds", "50", "--workers", "1"]
+    long = [*TINY, "--epochs", "20", "--seeds", "50", "--workers", "1"]
     with started(tmp_path, "--bfs-mask", *long) as process:
         said_until(process, "seed 0: ok")
         os.kill(workers(process.pid)[0], signal.SIGKILL)
