@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,9 @@ from torch_geometric.data import Data
 
 import run_full
 from run_full import Config
+
+# A shell's background job ignores Ctrl-C, and so would the processes that tests send it to.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SMALL = Config(hidden=16, out=8, epochs=6, warmup=2, eval_every=2, device="cpu", precision="fp32")
 

@@ -24,6 +24,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -238,17 +239,21 @@ for outcome in run_jobs(jobs, 'labour', workers=2, threads=1, on_event=tell):
 """
 
 
-def parent(folder: Path, *argv: str) -> subprocess.Popen[str]:
+@contextmanager
+def parent(folder: Path, *argv: str) -> Iterator[subprocess.Popen[str]]:
     """A process at the head of its own group that runs two jobs, the second of which is busy."""
     pipe, env = subprocess.PIPE, os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{folder}"}
     command = [sys.executable, "-c", PARENT, *argv]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         command, env=env, cwd=folder, stdout=pipe, stderr=pipe, text=True, start_new_session=True
-    )
-    assert process.stdout
-    assert process.stdout.readline() == "0 ok\n"
-    wait_for((folder / "1.busy").exists)
-    return process
+    ) as process:
+        try:
+            assert process.stdout
+            assert process.stdout.readline() == "0 ok\n"
+            wait_for((folder / "1.busy").exists)
+            yield process
+        finally:
+            process.kill()
 
 
 def test_killed_parent_leaves_no_orphan(folder: Path) -> None:
