@@ -308,6 +308,7 @@ def test_killed_workers_and_ctrl_c(tmp_path: Path) -> None:
     assert [row["arm"] for row in rows[:3]] == ["reference", "bfs_mask", "reference"]
 
 
+@pytest.mark.slow
 def test_a_worker_killed_twice(tmp_path: Path) -> None:
     """Its row has failed; SIGTERM during the next one ends the command and both workers."""
     one = [*TINY, "--epochs", "4000", "--seeds", "1", "--workers", "1"]
