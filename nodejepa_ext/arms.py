@@ -131,6 +131,7 @@ def parse_vary(texts: Iterable[str]) -> dict[str, list[Any]]:
 
 
 def parse(field: str, text: str) -> Any:
+    """A value as the field's type has it: "0.5" -> 0.5, "true" -> True. ValueError names both."""
     kind = type(KNOWN[field])
     try:
         return {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)

@@ -117,6 +117,7 @@ def positions(n: int = 100_000, k: int = 8) -> list[Row]:
 
 
 def table(rows: list[Row]) -> Table:
+    """For a terminal: a line a part; empty where nothing was compared or has a residual."""
     from rich.table import Table
 
     shown = Table("", title="Parts of the toolkit", title_justify="left")

@@ -31,6 +31,7 @@ class EppsPulley(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, points: int) -> Tensor:
+        """x [N, S], points odd -> scalar."""
         h = 10 / (points - 1)
         t = h * torch.arange(1, points // 2 + 1, dtype=x.dtype, device=x.device)[:, None]  # [K, 1]
         phi = (-t.square() / 2).exp()
@@ -48,6 +49,7 @@ class EppsPulley(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
+        """g, a scalar -> the gradient of x [N, S]; points have none."""
         unit, slopes = ctx.saved_tensors
         total = slopes[-1] * unit  # [N, S]
         for slope in slopes[:-1].flip(0):

@@ -141,6 +141,7 @@ def draw_arms(axes: Axes, arms: list[Arm], controls: list[Arm], below: float) ->
 
 
 def draw_arm(axes: Axes, arm: Arm, y: float, below: float) -> None:
+    """A dot a seed at height y; their mean and 95% t interval, `below` further down."""
     values = [*arm.accuracies().values()]
     mean, _, low, high, _ = interval(values)
     look: Any = dict(ls="", color=arm.colour, marker=arm.marker)
@@ -262,6 +263,7 @@ def draw_meters(right: list[Axes], arms: list[Arm], meters: list[str]) -> None:
 
 
 def heading(graph: str, arms: list[Arm]) -> str:
+    """The picture's title: the graph, how many arms and how many seeds."""
     seeds = {seed for arm in arms for seed in arm.accuracies()}
     counts = (len(arms), "arm"), (len(seeds), "seed")
     return f"{NAMES.get(graph, graph)}: " + ", ".join(
@@ -270,6 +272,7 @@ def heading(graph: str, arms: list[Arm]) -> str:
 
 
 def footnote(arms: list[Arm], bands: bool, source: str) -> str:
+    """What lines and bands stand for, of those that are drawn, and whose rows these are."""
     parts = ["a thin line joins what shares a seed"] if arms else []
     if arms and arms[0].rows:
         parts.append(f"dashed: mean of {' '.join(arms[0].label.split())}")

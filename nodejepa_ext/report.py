@@ -138,6 +138,7 @@ def cells(line: Report) -> list[str]:
 
 
 def caption(found: Report) -> str:
+    """What the columns of HEADS hold, and what the intervals cover."""
     return (
         f"{MEASURES[found['measure']]} accuracy in %: mean ± std over n seeds. Difference to "
         f"{found['reference']}, paired by seed, with its 95% interval; p: two-sided paired t test, "
@@ -148,6 +149,7 @@ def caption(found: Report) -> str:
 
 
 def interaction_line(part: Report) -> str:
+    """A graph's interaction in points; "" where the arms are no 2 x 2 or share too few seeds."""
     test = part["interaction"]
     if test is None or test["p"] is None:
         return ""

@@ -48,6 +48,7 @@ class Worker:
         self.deaths: list[str] = []  # at this job
 
     def start(self) -> subprocess.Popen[bytes]:
+        """A fresh process, after the end of the one before."""
         self.close()
         pipe, self.partial, self.log = subprocess.PIPE, b"", tempfile.TemporaryFile(buffering=0)
         self.process = subprocess.Popen(
@@ -57,6 +58,7 @@ class Worker:
         return self.process
 
     def send(self, job: dict[str, Any]) -> None:
+        """Gives the process a job, started first if there is none alive. TypeError: not JSON."""
         line, process = json.dumps(job), self.process
         if process is None or process.poll() is not None:
             process = self.start()
