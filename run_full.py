@@ -211,6 +211,7 @@ class View(NamedTuple):
 
     x: Tensor  # [N, F] dense, or COO where that is faster; the same in all views
     edges: Tensor  # [2, E]: all undirected edges, each once
+    weight: Tensor  # [E]: theirs, 1 in a graph without
     fixed: Tensor  # [2, ...]: self-loops, and both directions of the [REG] node's edges
     columns: Tensor  # [F] bool: the feature columns left
     entries: Tensor  # [2, nnz]: target and source of the edges left, sorted
@@ -218,26 +219,37 @@ class View(NamedTuple):
 
     @classmethod
     def of(cls, data: Data, cfg: Config) -> View:
-        """The whole graph: edges made symmetric and merged, self-loops given to every node."""
+        """The whole graph: edges made symmetric and merged (the larger edge_weight [2E] stays),
+        self-loops of weight 1 given to every node. ValueError: edge weights, and gat."""
         (device, fast), n = placement(cfg), data.x.shape[0]
         x = data.x.float().to_sparse_coo().coalesce()
         few = x.values().numel() < (0.05 if fast else 0.2) * x.numel()  # bf16 GEMM is quick
         x = (x if few and device.type != "mps" else x.to_dense()).to(device)
-        edges = pyg.to_undirected(pyg.remove_self_loops(data.edge_index)[0], num_nodes=n)
-        edges = edges[:, edges[0] < edges[1]].to(device)
+        weight = data.edge_weight
+        if weight is not None and cfg.encoder == "gat":
+            raise ValueError("encoder = gat: expected gcn, for this graph has edge weights")
+        weight = torch.ones(data.edge_index.shape[1]) if weight is None else weight.float()
+        edges, weight = pyg.remove_self_loops(data.edge_index, weight)
+        edges, weight = pyg.to_undirected(edges, weight, n, reduce="max")
+        once = edges[0] < edges[1]
+        edges, weight = edges[:, once].to(device), weight[once].to(device)
         star = torch.stack([torch.arange(n), torch.full((n,), n)])[:, : n * cfg.reg_node]
         fixed = torch.cat([torch.arange(n + cfg.reg_node).expand(2, -1), star, star.flip(0)], 1)
-        whole = cls(x.bfloat16() if fast else x, edges, fixed.to(device), edges, edges, edges)
+        x, unset = x.bfloat16() if fast else x, edges  # what augment fills in
+        whole = cls(x, edges, weight, fixed.to(device), unset, unset, unset)
         return whole.augment(0, 0, Generator())
 
     def augment(self, feat: float, edge: float, generator: Generator) -> View:
         """Zeroes feature columns at rate feat and drops undirected edges at rate edge."""
         columns = torch.rand(self.x.shape[1], generator=generator) >= feat
         kept = torch.rand(self.edges.shape[1], generator=generator) >= edge
-        left = self.edges[:, kept.to(self.x.device)]
-        row, col = entries = pyg.coalesce(torch.cat([left, left.flip(0), self.fixed], 1))
-        scale = torch.bincount(row).float().rsqrt()  # [N'], finite: every node has a self-loop
-        adj = matrix(entries, scale[row] * scale[col], (len(scale), len(scale)))
+        left, w = self.edges[:, kept := kept.to(self.x.device)], self.weight[kept]
+        entries = torch.cat([left, left.flip(0), self.fixed], 1)
+        w = torch.cat([w, w, w.new_ones(self.fixed.shape[1])])
+        entries, w = pyg.coalesce(entries, w)
+        row, col = entries
+        scale = torch.bincount(row, w).float().rsqrt()  # [N'], finite: every node has a self-loop
+        adj = matrix(entries, scale[row] * scale[col] * w, (len(scale), len(scale)))
         return self._replace(columns=columns.to(self.x.device), entries=entries, adj=adj)
 
     def average(self, z: Tensor, hops: int) -> Tensor:

@@ -142,8 +142,6 @@ def edge_arrays(name: str, a: Arrays, n: int, notices: list[str]) -> tuple[Array
     if one_way := 2 * links - pairs:
         text = f"{one_way} of {links} edges are given in one direction only"
         notices.append(f"{text}: the graph is taken as undirected")
-    if weight is not None:
-        notices.append("edge weights are kept; training does not use them yet")
     if uneven := (directed != directed.T).nnz // 2 - one_way if weight is not None else 0:
         notices.append(f"{uneven} edges have a weight for each direction: the larger was kept")
     if alone := int((np.diff(both.indptr) == 0).sum()):

@@ -34,8 +34,7 @@ RULES = ("auto", "rows", "columns", "none")
 
 class Graph(NamedTuple):
     """One sound graph. data: edge_index [2, 2E] sorted, each edge both ways, no self-loops, none
-    twice; where there are any, x [N, F] float32, edge_weight [2E] float32 (training does not use
-    weights yet), y [N], -1 for no class, and masks [N] bool of labelled nodes, never overlapping.
+    twice; where there are any, x [N, F] float32, edge_weight [2E] float32, y [N], -1 for no class, and masks [N] bool of labelled nodes, never overlapping.
     Without x, data has num_nodes."""
 
     data: Data

@@ -1,11 +1,12 @@
 """Claims about the networks, each with a test below.
 
-1. A GCN layer equals PyG's GCNConv, a GAT layer PyG's GATConv, on the same weights.
+1. A GCN layer equals PyG's GCNConv, with edge weights and without, a GAT layer PyG's GATConv, on the same weights.
 2. CSR, COO and dense forms of the adjacency and of x give the same numbers and gradients.
 3. BatchNorm + PReLU equal the stock modules: values, gradients, running statistics.
 4. The features of hidden nodes have no influence on the context; [MASK] has.
 5. The encoder is equivariant under permutation of the nodes.
-6. A [REG] node joins all nodes; own features join x; neither changes the number of rows.
+6. Weights of 1 change nothing; views keep the weights of their edges; gat refuses weights.
+7. A [REG] node joins all nodes; own features join x; neither changes the number of rows.
 """
 
 from __future__ import annotations
@@ -39,6 +40,44 @@ def test_gcn_layer_equals_pyg(cfg: Config, data: Data, sparse_data: Data) -> Non
         conv.bias.data = encoder.layers[0].bias.data
         ours = encoder(view_of(graph, cfg))
         torch.testing.assert_close(ours, conv(graph.x, to_undirected(graph.edge_index)))
+
+
+def weighted(data: Data) -> Data:
+    """Symmetric weights, each edge in both directions."""
+    edges = to_undirected(data.edge_index)
+    return Data(x=data.x, edge_index=edges, edge_weight=1.0 + (edges.sum(0) % 7) / 3)
+
+
+def test_weighted_gcn_layer_equals_pyg(cfg: Config, data: Data) -> None:
+    graph, encoder = weighted(data), linear_layer(cfg, data)
+    conv = GCNConv(data.x.shape[1], cfg.out)
+    conv.lin.weight.data = encoder.layers[0].weights.data[0].t().contiguous()
+    conv.bias.data = encoder.layers[0].bias.data
+    theirs = conv(graph.x, graph.edge_index, graph.edge_weight)
+    torch.testing.assert_close(encoder(view_of(graph, cfg)), theirs)
+
+
+def test_unit_weights_change_nothing(cfg: Config, data: Data) -> None:
+    edges = to_undirected(data.edge_index)
+    unit = Data(x=data.x, edge_index=edges, edge_weight=torch.ones(edges.shape[1]))
+    losses = [[row["loss"] for row in run_full.train(cfg, g).state.rows] for g in (data, unit)]
+    assert losses[0] == losses[1]
+
+
+def test_views_keep_the_weights_of_their_edges(cfg: Config, data: Data) -> None:
+    graph = weighted(data)
+    view = view_of(graph, cfg).augment(0.0, 0.5, torch.Generator().manual_seed(0))
+    left = view.adj.to_dense()
+    row, col = view.entries
+    weight = torch.where(row == col, 1.0, 1.0 + ((row + col) % 7) / 3)
+    degree = torch.zeros(60).index_add(0, row, weight)
+    assert len(row) < len(graph.edge_weight)
+    torch.testing.assert_close(left[row, col], weight * (degree[row] * degree[col]).rsqrt())
+
+
+def test_gat_refuses_weights(cfg: Config, data: Data) -> None:
+    with pytest.raises(ValueError, match="encoder = gat"):
+        view_of(weighted(data), replace(cfg, encoder="gat"))
 
 
 def test_gat_layer_equals_pyg(cfg: Config, data: Data) -> None:
