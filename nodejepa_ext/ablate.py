@@ -275,4 +275,4 @@ def estimate(plan: Plan, clock: Clock, rows: Rows) -> str:
 
 
 if __name__ == "__main__":
-    serve(work)
+    serve(lambda message, report: work(message))

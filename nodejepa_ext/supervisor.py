@@ -3,12 +3,14 @@
 A worker is `python -m MODULE`, which calls `serve`. It lives across jobs, since to import torch
 takes seconds, and speaks one JSON object a line over its stdin and stdout. Nothing is pickled or
 shared, so when the kernel kills for memory, or a library segfaults, one process is lost and no
-queue is left broken. POSIX only: `selectors` wait for no pipes elsewhere.
+queue is left broken. A job may report while it runs, and is told whether to go on. POSIX only:
+`selectors` wait for no pipes elsewhere.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import selectors
 import signal
@@ -23,28 +25,39 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 GRACE = 5.0  # seconds that an ending process is given before SIGKILL
+TICK = 1.0  # seconds between two looks at clocks while nothing is heard
 PARENT = "NODEJEPA_PARENT"  # environment variable: the process id a worker must not outlive
+REPLIES = {"answer", "error", "report"}
 SIGNALS = {s.value: s.name for s in signal.Signals}
 
 
-class Outcome(NamedTuple):
-    """How a job ended. "ok": `answer` is the worker's. "failed": `answer` is empty, and `message`
-    is the exception's, or says how two processes ended ("killed by SIGKILL, twice")."""
+Job = dict[str, Any]  # a JSON object, as are answers and figures
+Report = Callable[[dict[str, Any]], bool]  # figures so far -> whether to go on
 
-    job: dict[str, Any]
+
+class Outcome(NamedTuple):
+    """How a job ended. "ok": `answer` is the worker's. Else `answer` is empty, and `message` says
+    why: "failed" by an exception; "died" with two processes ("killed by SIGKILL, twice");
+    "timeout"."""
+
+    job: Job
     status: str
     answer: dict[str, Any]
     message: str
 
 
 class Worker:
-    """One process at a time: started for the first job, and anew after a death."""
+    """One process at a time: started for the first job, and anew after a death, an exception (it
+    may have spoilt a CUDA context) and every `recycle` jobs, if that is not 0."""
 
-    def __init__(self, module: str, env: dict[str, str], on_event: Callable[[str], None]) -> None:
+    def __init__(
+        self, module: str, env: dict[str, str], on_event: Callable[[str], None], recycle: int
+    ) -> None:
         # -P: else a run_full.py in the current folder would replace the one that the caller runs
         self.command, self.env, self.on_event = [sys.executable, "-P", "-m", module], env, on_event
+        self.recycle, self.served, self.since = recycle, 0, 0.0
         self.process: subprocess.Popen[bytes] | None = None
-        self.job: dict[str, Any] | None = None
+        self.job: Job | None = None
         self.deaths: list[str] = []  # at this job
 
     def start(self) -> subprocess.Popen[bytes]:
@@ -55,40 +68,61 @@ class Worker:
             self.command, env=self.env, stdin=pipe, stdout=pipe, stderr=self.log
         )
         self.on_event(f"worker {self.process.pid}: started")
+        self.served = 0
         return self.process
 
-    def send(self, job: dict[str, Any]) -> None:
-        """Gives the process a job, started first if there is none alive. TypeError: not JSON."""
+    def send(self, job: Job) -> None:
+        """Gives the process a job, started first if there is none fresh. TypeError: not JSON."""
         line, process = json.dumps(job), self.process
-        if process is None or process.poll() is not None:
+        worn = self.recycle and self.served >= self.recycle
+        if process is None or worn or process.poll() is not None:
             process = self.start()
-        self.job = job
-        assert process.stdin
-        with suppress(BrokenPipeError):  # it died; the end of its stdout will say so
-            process.stdin.write(f"{line}\n".encode())
-            process.stdin.flush()
+        self.job, self.since = job, time.monotonic()
+        self.say(line)
 
-    def receive(self) -> Outcome | None:
-        """Reads once -> the job's outcome; None: not all of the answer, or the job is retried."""
+    def say(self, line: str) -> None:
+        assert self.process and self.process.stdin
+        with suppress(BrokenPipeError):  # it died; the end of its stdout will say so
+            self.process.stdin.write(f"{line}\n".encode())
+            self.process.stdin.flush()
+
+    def receive(self, on_report: Callable[[Job, dict[str, Any]], bool]) -> Outcome | None:
+        """Reads once -> the job's outcome; None: not all of the answer, a report, or a retry."""
         assert self.job is not None and self.process and self.process.stdout
         chunk = os.read(self.process.stdout.fileno(), 2**16)
         *lines, self.partial = (self.partial + chunk).split(b"\n")
         reply = next(filter(None, map(parse, lines)), None)
-        if chunk and reply is None:
+        if reply and "report" in reply:
+            self.say(json.dumps(on_report(self.job, reply["report"])))
+        if chunk and (reply is None or "report" in reply):
             return None
+        status = "ok" if reply and "answer" in reply else "failed"
         if reply is None:
             self.deaths.append(how_it_ended(reap(self.process)))
             self.on_event(f"worker {self.process.pid}: {self.deaths[-1]}")
             if len(self.deaths) == 1:
                 self.send(self.job)
                 return None
-            reply = {"error": self.obituary()}
-        job, self.job, self.deaths = self.job, None, []
-        self.log.seek(0)  # the process shares the position: it goes on writing at the beginning
-        self.log.truncate()
-        if "error" in reply:
-            return Outcome(job, "failed", {}, reply["error"])
-        return Outcome(job, "ok", reply["answer"], "")
+            status, reply = "died", {"error": self.obituary()}
+        return self.finish(status, reply.get("answer", {}), reply.get("error", ""))
+
+    def finish(self, status: str, answer: dict[str, Any], message: str) -> Outcome:
+        """The job's outcome; a process that did not answer well is not used again."""
+        assert self.job is not None
+        job, self.job, self.deaths, self.served = self.job, None, [], self.served + 1
+        if status == "ok":
+            self.log.seek(0)  # the process shares the position: it goes on at the beginning
+            self.log.truncate()
+        else:
+            self.close()
+        return Outcome(job, status, answer, message)
+
+    def expire(self, timeout: float) -> Outcome | None:
+        """Ends a job that has taken longer, in seconds, and its process."""
+        if self.job is None or time.monotonic() - self.since <= timeout:
+            return None
+        self.on_event(f"a job took longer than {timeout:g} s")
+        return self.finish("timeout", {}, f"took longer than {timeout:g} s")
 
     def obituary(self) -> str:
         """How both processes ended and, where the last chose to, the last line of its stderr."""
@@ -116,7 +150,7 @@ def parse(line: bytes) -> dict[str, Any] | None:
         reply = json.loads(line)
     except ValueError:
         return None
-    return reply if isinstance(reply, dict) and reply.keys() & {"answer", "error"} else None
+    return reply if isinstance(reply, dict) and reply.keys() & REPLIES else None
 
 
 def reap(process: subprocess.Popen[bytes]) -> int:
@@ -144,44 +178,55 @@ def environment(threads: int, device: str | None) -> dict[str, str]:
 
 
 def ready(busy: Sequence[Worker]) -> list[Worker]:
-    """Waits -> those of whom there is something to read, be it their end."""
+    """Waits a TICK at most -> those of whom there is something to read, be it their end."""
     with selectors.DefaultSelector() as selector:
         for worker in busy:
             assert worker.process and worker.process.stdout
             selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
-        return [key.data for key, _ in selector.select()]
+        return [key.data for key, _ in selector.select(TICK)]
 
 
 def run_jobs(
-    jobs: Iterable[dict[str, Any]],
+    jobs: Iterable[Job | None],
     module: str,
     *,
     workers: int,
     threads: int,
     devices: Sequence[str] | None = None,
+    timeout: float = math.inf,
+    recycle: int = 0,
     on_event: Callable[[str], None] = lambda event: None,
+    on_report: Callable[[Job, dict[str, Any]], bool] = lambda job, figures: True,
+    on_tick: Callable[[], None] = lambda: None,
 ) -> Iterator[Outcome]:
     """Outcomes as they come, in any order; jobs are JSON objects. A job is drawn when a worker is
-    free, after the outcomes so far have been yielded: `jobs` may go by them. Worker i has `threads`
-    threads and sees CUDA device devices[i % len(devices)] alone. A worker's death in mid-job is
-    followed by one retry in a new process; an exception is the job's outcome at once. Whatever ends
-    the iteration ends the workers, and those of a killed caller end within about a second.
-    `on_event` hears of starts and deaths. ValueError: workers or threads below 1."""
+    free, after the outcomes so far have been yielded: `jobs` may go by them, and None says to ask
+    again later. Worker i has `threads` threads and sees CUDA device devices[i % len(devices)]
+    alone. A worker's death in mid-job is followed by one retry in a new process; an exception, and
+    a job of more than `timeout` seconds, is an outcome at once. Whatever ends the iteration ends
+    the workers, and those of a killed caller end within about a second. `on_event` hears of starts
+    and deaths, `on_report` answers reports, `on_tick` is called once a second or more often.
+    ValueError: workers or threads below 1."""
     for name, value in (("workers", workers), ("threads", threads)):
         if value < 1:
             raise ValueError(f"{name} = {value}: expected at least 1")
     seats = [devices[i % len(devices)] if devices else None for i in range(workers)]
-    crew = [Worker(module, environment(threads, device), on_event) for device in seats]
-    remaining = iter(jobs)
+    crew = [Worker(module, environment(threads, seat), on_event, recycle) for seat in seats]
+    remaining, end = iter(jobs), Job()
+    job: Job | None = None
     try:
         while True:
-            free = (w for w in crew if w.job is None)
-            for worker, job in zip(free, remaining, strict=False):  # draws a job last
+            for worker in (w for w in crew if w.job is None):
+                job = next(remaining, end)
+                if not job:
+                    break
                 worker.send(job)
             busy = [w for w in crew if w.job is not None]
-            if not busy:
+            if not busy and job is end:
                 return
-            yield from filter(None, map(Worker.receive, ready(busy)))
+            yield from filter(None, (w.receive(on_report) for w in ready(busy)))
+            yield from filter(None, (w.expire(timeout) for w in crew))
+            on_tick()
     finally:
         for process in filter(None, [worker.process for worker in crew]):
             process.terminate()  # all at once, then wait for each
@@ -189,10 +234,10 @@ def run_jobs(
             worker.close()
 
 
-def serve(work: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-    """A worker's main: answers each job with work(job), until stdin ends. An exception is answered
-    too; the worker lives on. What `work` and its children print goes to stderr, and they read an
-    empty stdin. Ctrl-C is left to the parent, which ends its workers."""
+def serve(work: Callable[[Job, Report], dict[str, Any]]) -> None:
+    """A worker's main: answers each job with work(job, report), until stdin ends; report(figures)
+    says whether to go on. An exception is answered too. What `work` and its children print goes to
+    stderr, and they read an empty stdin. Ctrl-C is left to the parent, which ends its workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=end_with_parent, args=(os.environ.get(PARENT),), daemon=True).start()
     with (
@@ -205,9 +250,14 @@ def serve(work: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         sys.stdout.flush()
         sys.stdout = sys.stderr
         print(file=answers, flush=True)  # ends a line that an import may have begun
-        for line in jobs:
+
+        def report(figures: dict[str, Any]) -> bool:
+            print(json.dumps({"report": figures}), file=answers, flush=True)
+            return bool(json.loads(jobs.readline()))
+
+        for line in iter(jobs.readline, ""):
             try:
-                reply = json.dumps({"answer": work(json.loads(line))})
+                reply = json.dumps({"answer": work(json.loads(line), report)})
             except Exception as error:
                 reply = json.dumps({"error": f"{type(error).__name__}: {error}"})
             print(reply, file=answers, flush=True)

@@ -4,15 +4,19 @@
 2. A job is drawn only when a worker is free, after the outcomes before it.
 3. A worker has its threads and its own device, and imports the caller's modules from any folder.
 4. A worker killed in mid-job costs one retry, in a new process.
-5. A job that ends two processes has failed; the message says how; all other jobs finish.
-6. An exception fails its job without a retry; the process lives on, and so does after odd answers.
+5. A job that two processes died at is an outcome; the message says how; all other jobs finish.
+6. An exception, or an odd answer, fails its job without a retry; the next has a new process.
 7. Workers that cannot start fail their jobs, unread, and the run ends.
 8. What a worker and its children print never reaches the answers, and is dropped with the job;
    their stdin is empty.
 9. Long lines pass in both directions.
 10. No worker is left by a closed iterator, a job that is not JSON, or a parent that is killed.
 11. Ctrl-C to the whole group ends no job by itself, and no worker prints a traceback.
-12. The module imports neither torch nor scikit-learn; counts below 1 are refused.
+12. A job that reports hears, each time, whether to go on; a retried one reports anew.
+13. A job that takes longer than the time-out is an outcome, and its process is gone.
+14. A process is replaced after the given number of jobs.
+15. None from the jobs is asked again; the clock ticks while nothing is heard.
+16. The module imports neither torch nor scikit-learn; counts below 1 are refused.
 """
 
 from __future__ import annotations
@@ -48,7 +52,7 @@ def die(name, how):
     sys.stderr.write('gave up\\n\\n')
     os.kill(os.getpid(), signal.SIGKILL) if how == 'SIGKILL' else sys.exit(how)
 
-def work(job):
+def work(job, report):
     said = os.fstat(2).st_size  # stderr is a file
     for count, how in enumerate(job.get('deaths', [])):
         if not (here / f'{job["n"]}-{count}').exists():
@@ -64,6 +68,7 @@ def work(job):
     answer = {'n': job['n'], 'pid': os.getpid(), 'said': said, 'blob': job.get('blob', '')}
     answer |= {name: os.environ.get(name) for name in job.get('env', [])}
     answer['run_full'] = importlib.util.find_spec('run_full').origin
+    answer['heard'] = [report({'step': i}) for i in range(job.get('reports', 0))]
     if job.get('odd'):
         answer['odd'] = {1, 2}
     return answer if 'n' in job else {}
@@ -153,7 +158,7 @@ def test_killed_before_its_job_arrives(folder: Path) -> None:
             os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
 
     (outcome,) = run([{"n": 0}], on_event=murder)
-    assert outcome == Outcome({"n": 0}, "failed", {}, "killed by SIGKILL, twice")
+    assert outcome == Outcome({"n": 0}, "died", {}, "killed by SIGKILL, twice")
 
 
 @pytest.mark.parametrize(
@@ -171,7 +176,7 @@ def test_died_twice_has_failed(folder: Path, deaths: list[Any], message: str) ->
     assert len(outcomes) == 8
     for n, outcome in outcomes.items():
         if n in (1, 4):
-            assert outcome == Outcome(jobs[n], "failed", {}, message)
+            assert outcome == Outcome(jobs[n], "died", {}, message)
         else:
             assert outcome.status == "ok" and outcome.answer["n"] == n and outcome.message == ""
 
@@ -181,7 +186,46 @@ def test_exception_fails_without_retry(folder: Path) -> None:
     first, missing, odd, last = run(jobs, workers=1)
     assert missing == Outcome({"m": 1}, "failed", {}, "KeyError: 'n'")
     assert odd.message == "TypeError: Object of type set is not JSON serializable"
-    assert first.answer["pid"] == last.answer["pid"]
+    assert len({first.answer["pid"], last.answer["pid"]}) == 2
+
+
+def test_reports_are_answered(folder: Path) -> None:
+    heard: list[tuple[int, int]] = []
+
+    def on_report(job: dict[str, Any], figures: dict[str, Any]) -> bool:
+        heard.append((job["n"], figures["step"]))
+        return job["n"] + figures["step"] < 3
+
+    jobs = [{"n": n, "reports": 4, "deaths": ["SIGKILL"] if n == 1 else []} for n in range(3)]
+    answers = {o.job["n"]: o.answer["heard"] for o in run(jobs, on_report=on_report)}
+    assert answers == {n: [n + i < 3 for i in range(4)] for n in range(3)}
+    assert sorted(heard) == [(n, i) for n in range(3) for i in range(4)]
+
+
+def test_time_out(folder: Path) -> None:
+    jobs = [{"n": 0, "sleep": 600}, {"n": 1}, {"n": 2}]
+    outcomes = {o.job["n"]: o for o in run(jobs, workers=1, timeout=3.0)}
+    assert outcomes[0] == Outcome(jobs[0], "timeout", {}, "took longer than 3 s")
+    assert outcomes[1].answer["pid"] == outcomes[2].answer["pid"]
+    assert living(folder) == 0
+
+
+def test_recycled_after_some_jobs(folder: Path) -> None:
+    pids = [o.answer["pid"] for o in run(({"n": n} for n in range(5)), workers=1, recycle=2)]
+    assert [pids.index(pid) for pid in pids] == [0, 0, 2, 2, 4]
+
+
+def test_none_is_asked_again(folder: Path) -> None:
+    ticks: list[int] = []
+
+    def jobs() -> Iterator[dict[str, Any] | None]:
+        yield {"n": 0}
+        while len(ticks) < 3:
+            yield None
+        yield {"n": 1}
+
+    outcomes = list(run(jobs(), on_tick=lambda: ticks.append(1)))
+    assert [o.answer["n"] for o in outcomes] == [0, 1] and len(ticks) >= 3
 
 
 @pytest.mark.parametrize("module", ["no_such_module", "broken"])
@@ -189,7 +233,7 @@ def test_workers_that_cannot_start(folder: Path, module: str) -> None:
     (folder / "broken.py").write_text("import no_such_module")
     jobs = [{"n": n, "blob": "x" * 2**20} for n in range(3)]  # more than a pipe holds
     outcomes = list(run_jobs(jobs, module, workers=2, threads=1))
-    assert len(outcomes) == 3 and {o.status for o in outcomes} == {"failed"}
+    assert len(outcomes) == 3 and {o.status for o in outcomes} == {"died"}
     for outcome in outcomes:
         assert outcome.message.startswith("exit code 1, twice: ")
         assert "No module named" in outcome.message and "no_such_module" in outcome.message + module
