@@ -126,15 +126,22 @@ def control_jobs(
 
 def placement(workers: int, rows: int, cfg: Config) -> tuple[int, int, list[str] | None]:
     """Workers, threads of each, and their CUDA devices: by default a worker a core or a GPU."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    cores, devices = cores or 1, None
-    if run_full.placement(cfg)[0].type == "cuda":
-        seen = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-        devices = seen.split(",") if seen else [str(i) for i in range(torch.cuda.device_count())]
-        devices = devices if cfg.device in ("auto", "cuda") else None  # cuda:1 is one for all
-    count = workers or (len(devices) if devices else cores)
-    count = min(count, rows)
-    return count, max(1, cores // count), devices
+    devices = visible_gpus() if cfg.device in ("auto", "cuda") else []  # cuda:1 is one for all
+    count = min(workers or len(devices) or cores(), rows)
+    return count, max(1, cores() // count), devices or None
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    seen = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return seen or 1
+
+
+def visible_gpus() -> list[str]:
+    """CUDA devices as CUDA_VISIBLE_DEVICES names them; their context is not opened."""
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    count = torch.cuda.device_count()  # those of CUDA_VISIBLE_DEVICES
+    return (seen.split(",") if seen else list(map(str, range(count))))[:count]
 
 
 def work(message: Row) -> Row:
@@ -183,10 +190,15 @@ def judged(result: Result, final: bool) -> Row:
 
 
 def timing(job: Row, cfg: Config, data: Data) -> Row:
-    """-> seconds: an estimate from a few steps and one probe."""
-    stamps: list[float] = []
+    """-> seconds: an estimate."""
     if job["kind"] != "train":
         return {"seconds": 5.0}  # never worth a measurement
+    return {"seconds": duration(cfg, data, arms_module.seams(Parts(**job["parts"])))}
+
+
+def duration(cfg: Config, data: Data, seams: arms_module.Settings) -> float:
+    """Seconds of a training, from a few steps and one probe."""
+    stamps: list[float] = []
 
     def hook(state: TrainState, row: dict[str, float]) -> None:
         stamps.append(time.monotonic())
@@ -194,10 +206,10 @@ def timing(job: Row, cfg: Config, data: Data) -> Row:
             raise StopTraining
 
     short = replace(cfg, eval_every=0, epochs=max(cfg.epochs, WARM + TIMED + 1))
-    run_full.train(short, data, **arms_module.seams(Parts(**job["parts"])), on_epoch=hook)
+    run_full.train(short, data, **seams, on_epoch=hook)
     step, probe = (stamps[-1] - stamps[WARM - 1]) / TIMED, time.monotonic() - stamps[-1]
     probes = 2 + (cfg.epochs // cfg.eval_every if cfg.eval_every else 0)
-    return {"seconds": cfg.epochs * step + probes * probe}
+    return cfg.epochs * step + probes * probe
 
 
 class Clock:
