@@ -1,0 +1,294 @@
+"""`nodejepa-ext sweep`: search configurations, on GPUs or cores, on one machine or many."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import re
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from nodejepa_ext.sweep import Plan
+    from nodejepa_ext.sweep_pool import Status
+    from run_full import Config
+
+EXAMPLES = """\b
+Examples:
+nodejepa-ext sweep --gpus 4
+nodejepa-ext sweep --workers 2 --graphs cora --trials 40 --space space.toml --out sweeps/cora
+nodejepa-ext sweep --storage postgresql://user@host/db --study cora-7 --gpus 4   (on every machine)
+
+All other options are those of run_full.py (see its --help): they fix a field for all trials.
+Defaults here: --preset best --seeds 2 --out results/sweep/<graphs>. The same command continues a
+sweep. Exit codes: 0; 1 storage failed; 2 usage; 3 damaged files; 5 trials failed; 130, 143
+interrupted, nothing finished being lost.
+"""
+CONTEXT = {"allow_extra_args": True, "ignore_unknown_options": True}
+PROG = "nodejepa-ext sweep"
+UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+FRESH = 500  # seeds of the rounds are the search's plus this, and up
+WHERE, WHO, WHAT = "Where it is kept", "Who works", "What is searched"
+
+
+def option(flag: str, text: str, panel: str, **more: Any) -> Any:
+    return typer.Option(flag, help=text, rich_help_panel=panel, **more)
+
+
+def sweep(
+    context: typer.Context,
+    gpus: Annotated[int, option("--gpus", "GPUs, a worker each.", WHO, min=0)] = 0,
+    workers: Annotated[
+        int, option("--workers", "Processes; 0: one a GPU, or a core.", WHO, min=0)
+    ] = 0,
+    strict_gpus: Annotated[
+        bool, option("--strict-gpus", "Exit 2 where GPUs are fewer than asked.", WHO)
+    ] = False,
+    trial_timeout: Annotated[
+        str, option("--trial-timeout", "Of one trial: 90s, 30m, 2h.", WHO)
+    ] = "2h",
+    recycle: Annotated[
+        int, option("--recycle", "Trials after which a worker is replaced.", WHO, min=0)
+    ] = 50,
+    trials: Annotated[int, option("--trials", "Of each graph.", WHAT, min=1)] = 40,
+    budget: Annotated[
+        str, option("--budget", "Time of the search: 90s, 60m, 2h; without: any.", WHAT)
+    ] = "",
+    space: Annotated[Path | None, option("--space", "TOML: fields and their ranges.", WHAT)] = None,
+    objective: Annotated[
+        str, option("--objective", "val, or rankme: effective rank / D, no labels.", WHAT)
+    ] = "val",
+    pruner: Annotated[str, option("--pruner", "asha, hyperband, median, none.", WHAT)] = "asha",
+    enqueue: Annotated[
+        str, option("--enqueue", "Presets to try first, or a TOML with a table each.", WHAT)
+    ] = "",
+    best: Annotated[
+        int, option("--best", "Configurations that run again on fresh seeds.", WHAT, min=0)
+    ] = 5,
+    fresh: Annotated[int, option("--fresh", "Fresh seeds of each.", WHAT, min=0)] = 10,
+    final: Annotated[
+        bool, option("--final", "Score the winner on test nodes, once.", WHAT)
+    ] = False,
+    storage: Annotated[str | None, option("--storage", "postgresql://user@host/db.", WHERE)] = None,
+    study: Annotated[str, option("--study", "Its name in --storage.", WHERE)] = "",
+    join: Annotated[
+        bool, option("--join", "Add workers to the sweep that runs in --out.", WHERE)
+    ] = False,
+    dry_run: Annotated[bool, option("--dry-run", "Say what would be run.", WHERE)] = False,
+    as_json: Annotated[bool, option("--json", "One JSON object, not tables.", WHERE)] = False,
+) -> None:
+    """Search, then judge the best on fresh seeds. Continues where it was stopped."""
+    from run_full import RunError
+
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        if bool(storage) != bool(study):
+            raise ValueError("--storage and --study: expected both or neither")
+        args = parse_core(context.args)
+        seats = placed(args, gpus, workers, strict_gpus)
+        limits: dict[str, Any] = {"trials": trials, "budget": seconds("--budget", budget)}
+        limits |= {"timeout": seconds("--trial-timeout", trial_timeout), "recycle": recycle}
+        limits |= {"best": best, "final": final, "url": storage, "study": study}
+        limits |= {"objective": objective, "pruner": pruner}
+        code = carry_out(plan(args, space, enqueue, fresh, limits | seats), join, dry_run, as_json)
+    except (ValueError, OSError) as error:
+        raise stop(str(error), 2) from None
+    except (RunError, KeyboardInterrupt) as error:
+        raise stop(*(error.args or (f"interrupted{KEPT}", 130))) from None
+    if code:
+        raise typer.Exit(code)
+
+
+KEPT = "; what was finished is kept, the same command continues"
+
+
+def terminate(*_: Any) -> None:
+    raise KeyboardInterrupt(f"terminated{KEPT}", 143)
+
+
+def stop(message: str, code: int) -> typer.Exit:
+    typer.echo(f"{PROG}: {message}", err=True)
+    return typer.Exit(code)
+
+
+def say(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+def parse_core(argv: list[str]) -> argparse.Namespace:
+    """Options of the reference. SystemExit 2, in its words: an unknown one."""
+    import run_full
+
+    parser = run_full.command_line()
+    parser.prog = PROG
+    parser.set_defaults(seeds=2, folder=None)
+    args = parser.parse_args(argv)
+    if args.seeds < 1 or args.threads < 0:
+        raise ValueError(f"--seeds {args.seeds}, --threads {args.threads}: expected >= 1, >= 0")
+    return args
+
+
+def seconds(flag: str, text: str) -> float:
+    """ "90s", "60m", "2h", "1d" or a number of seconds; "": without end."""
+    if not text:
+        return math.inf
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text.strip())
+    if not found or float(found[1]) == 0:
+        raise ValueError(f"{flag} {text}: expected a time above 0, as in 90s, 60m, 2h")
+    return float(found[1]) * UNITS[found[2]]
+
+
+def placed(args: argparse.Namespace, gpus: int, workers: int, strict: bool) -> dict[str, Any]:
+    """{"workers", "threads", "devices"}: a worker a GPU or, without any, a core. Says so where
+    GPUs are fewer than asked; ValueError: `strict`, and they are."""
+    from nodejepa_ext.ablate import cores, visible_gpus
+
+    device = getattr(args, "device", "auto")
+    found = visible_gpus() if device in ("auto", "cuda") else []
+    use = found[: gpus or None]
+    count = workers or len(use) or cores()
+    threads = args.threads or max(1, cores() // count)
+    if len(use) < gpus:
+        short = f"--gpus {gpus}: this machine has {len(use) or 'none'}"
+        if strict:
+            raise ValueError(f"{short}, and --strict-gpus is given")
+        kind = f"on {'it' if len(use) == 1 else 'them'}" if use else "on the CPU"
+        say(f"{short}; {count} worker(s) {kind}, {threads} thread(s) each")
+    return {"workers": count, "threads": threads, "devices": use or None}
+
+
+def plan(
+    args: argparse.Namespace, space: Path | None, enqueue: str, fresh: int, limits: dict[str, Any]
+) -> Plan:
+    """The options as a plan. ValueError: they do not go together."""
+    import run_full
+    from nodejepa_ext.space import FIELDS, read_space
+    from nodejepa_ext.sweep import PRUNERS, Plan
+
+    for flag, value, valid in (
+        ("--objective", limits["objective"], ("val", "rankme")),
+        ("--pruner", limits["pruner"], tuple(PRUNERS)),
+    ):
+        if value not in valid:
+            raise ValueError(f"{flag} {value}: expected one of {', '.join(valid)}")
+    graphs = list(dict.fromkeys(args.graphs.split(",")))
+    given = FIELDS.keys() & vars(args).keys()
+    bases = {graph: run_full.configure(args, graph, args.preset) for graph in graphs}
+    spaces = {g: read_space(space, g, base, given, graphs) for g, base in bases.items()}
+    first = {graph: starts(args, graph, enqueue) for graph in graphs}
+    for graph, found in spaces.items():
+        if limits["objective"] == "rankme" and not (
+            found.fixed("out") and found.fixed("own_features")
+        ):
+            raise ValueError("--objective rankme: expected a space with out and own_features fixed")
+        if not enqueue:
+            first[graph] = [bases[graph]] if inside(found, bases[graph]) else []
+        run_full.load_graph(graph, args.data)
+    seeds = list(range(args.first_seed, args.first_seed + args.seeds))
+    again = list(range(args.first_seed + FRESH, args.first_seed + FRESH + fresh))
+    name = limits["study"] or "-".join(graphs)
+    out = args.folder or Path("results", "sweep", name)
+    rest = {"seeds": seeds, "fresh": again, "out": out, "data": args.data}
+    return Plan(spaces=spaces, enqueue=first, **rest, **limits)
+
+
+def inside(space: Any, cfg: Config) -> bool:
+    try:
+        space.params(cfg)
+    except ValueError:
+        return False
+    return True
+
+
+def starts(args: argparse.Namespace, graph: str, enqueue: str) -> list[Config]:
+    """The configurations that --enqueue names. ValueError: no preset and no file."""
+    import tomllib
+
+    import run_full
+
+    path = Path(enqueue)
+    if enqueue and path.suffix == ".toml":
+        try:
+            tables = tomllib.loads(path.read_text())
+            base = vars(run_full.configure(args, graph, args.preset))
+            return [run_full.Config(**base | table) for table in tables.values()]
+        except (OSError, ValueError, TypeError) as error:
+            raise ValueError(f"--enqueue {path}: {error}") from None
+    return [run_full.configure(args, graph, name) for name in filter(None, enqueue.split(","))]
+
+
+def carry_out(plan: Plan, join: bool, dry: bool, as_json: bool) -> int:
+    """-> 5 if trials failed, else 0."""
+    import optuna
+
+    from nodejepa_ext import sweep_report
+    from nodejepa_ext.storage import open_store
+    from nodejepa_ext.sweep_pool import Sweep, dry_run
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    for graph, space in plan.spaces.items():
+        say(f"{graph}: {'; '.join(space.lines())}")
+    if dry:
+        say(dry_run(plan))
+        return 0
+    plan.out.mkdir(parents=True, exist_ok=True)
+    with open_store(plan.out, plan.url, join=join, on_event=say) as store:
+        with screen() as look:
+            failed = Sweep(plan, store, say).run(look)
+        found = sweep_report.report(store.optuna, plan.prefix)
+        sweep_report.write(plan.out, found)
+    show(found, plan.out, as_json)
+    return 5 if failed else 0
+
+
+class screen:
+    """A live picture of the pool on a terminal; elsewhere nothing: the plain lines say enough."""
+
+    def __enter__(self) -> Any:
+        from rich.console import Console
+        from rich.live import Live
+
+        console = Console(stderr=True)
+        self.live = Live(console=console, transient=True, refresh_per_second=2)
+        if not console.is_terminal:
+            return lambda status: None
+        self.live.start()
+        return lambda status: self.live.update(picture(status))
+
+    def __exit__(self, *_: object) -> None:
+        self.live.stop()
+
+
+def picture(status: Status) -> Any:
+    """A line a running trial, a line a study, and the time left."""
+    from rich.table import Table
+
+    table = Table("study", "trial", "done", "so far", title=f"{status.left / 60:.0f} minutes left")
+    for study, number, share, value in status.running:
+        figure = "" if value is None else f"{100 * value:.1f}"
+        table.add_row(study, str(number), f"{100 * share:.0f}%", figure)
+    table.add_section()
+    for study, counts in status.counts.items():
+        tally = ", ".join(f"{n} {outcome}" for outcome, n in counts.items())
+        value = status.best.get(study.rpartition("/")[2])
+        table.add_row(study, "", tally, "" if value is None else f"best {100 * value:.1f}")
+    return table
+
+
+def show(found: dict[str, Any], out: Path, as_json: bool) -> None:
+    from rich.console import Console
+
+    from nodejepa_ext import sweep_report
+
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    console = Console(width=None if sys.stdout.isatty() else 150)
+    for part in sweep_report.tables(found):
+        console.print(part)
+    say(f"kept in {out}: final_results.json, best.toml, curves.jsonl")
