@@ -16,6 +16,7 @@ _PUBLIC = {
     "positional": ("laplacian_pe", "LaplacianPredictor"),
     "objectives": ("SIGReg", "vicreg", "cross_decorrelation", "GroupSparsity", "OBJECTIVES"),
     "baselines": ("fastrp",),
+    "estimator": ("NodeJEPA",),
     "graphs": ("read_graph", "write_graph", "describe", "structural_features", "GraphError"),
     "stats": ("interval", "paired", "interaction", "holm", "smallest_detectable", "finding"),
 }

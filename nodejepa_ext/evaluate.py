@@ -150,11 +150,14 @@ def split_edges(data: Data, *, val: float = 0.05, test: float = 0.10, seed: int 
 
     Edges are taken as undirected, loops left out; nothing keeps the rest connected. Negatives are
     drawn uniformly from all pairs that are no edge. The graph returned has x, y, masks and what is
-    left of edge_index. ValueError: a share that holds out no edge, or leaves none; fewer pairs
-    without an edge than negatives."""
+    left of edge_index and edge_weight. ValueError: a share that holds out no edge, or leaves none;
+    fewer pairs without an edge than negatives."""
     n, rng = data.num_nodes, np.random.default_rng(seed)
-    edges = pyg.to_undirected(pyg.remove_self_loops(data.edge_index.cpu())[0], num_nodes=n)
-    edges = edges[:, edges[0] < edges[1]]  # [2, E]
+    weight = torch.ones(data.edge_index.shape[1]) if data.edge_weight is None else data.edge_weight
+    edges, weight = pyg.remove_self_loops(data.edge_index.cpu(), weight.cpu())
+    edges, weight = pyg.to_undirected(edges, weight, n, reduce="max")
+    once = edges[0] < edges[1]
+    edges, weight = edges[:, once], weight[once]  # [2, E], [E]
     total = edges.shape[1]
     counts = [round(val * total), round(test * total)]
     if min(counts) < 1 or sum(counts) >= total:
@@ -165,8 +168,10 @@ def split_edges(data: Data, *, val: float = 0.05, test: float = 0.10, seed: int 
     negative = non_edges(edges, n, sum(counts), rng).split(counts, dim=1)
     # an attribute that is not named here could hold the edges held out
     kept = {name: data[name] for name in ("x", "y", *PARTS) if name in data}
-    left = pyg.to_undirected(left, num_nodes=n).to(data.edge_index.device)
-    graph = Data(edge_index=left, num_nodes=n, **kept)
+    left, weight = pyg.to_undirected(left, weight[order[sum(counts) :]], n)
+    if data.edge_weight is not None:
+        kept["edge_weight"] = weight.to(data.edge_weight)
+    graph = Data(edge_index=left.to(data.edge_index.device), num_nodes=n, **kept)
     return LinkSplit(graph, val_pairs, negative[0], test_pairs, negative[1])
 
 
@@ -215,7 +220,7 @@ def controls(
     """Embeddings [N, ...] to set beside a judged one: raw features, an encoder never trained (of
     cfg if given, out wide), FastRP without and with features. For links: of `split.data`."""
     cfg = replace(cfg or Config(), out=out, seed=seed, epochs=0)
-    bare = Data(x=data.x, edge_index=data.edge_index)  # no labels: nothing is probed on the way
+    bare = Data(x=data.x, edge_index=data.edge_index, edge_weight=data.edge_weight)  # no labels
     return {
         "raw features": embedding(data.x),
         "untrained": run_full.train(cfg, bare).z,

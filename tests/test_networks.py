@@ -1,6 +1,7 @@
 """Claims about the networks, each with a test below.
 
-1. A GCN layer equals PyG's GCNConv, with edge weights and without, a GAT layer PyG's GATConv, on the same weights.
+1. A GCN layer equals PyG's GCNConv, with edge weights and without, a GAT layer PyG's GATConv, on
+   the same parameters.
 2. CSR, COO and dense forms of the adjacency and of x give the same numbers and gradients.
 3. BatchNorm + PReLU equal the stock modules: values, gradients, running statistics.
 4. The features of hidden nodes have no influence on the context; [MASK] has.

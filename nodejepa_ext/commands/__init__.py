@@ -10,7 +10,18 @@ from typing import Annotated
 import typer
 
 from nodejepa_ext import __version__
-from nodejepa_ext.commands import ablate, bench, data, plot
+from nodejepa_ext.commands import (
+    ablate,
+    bench,
+    data,
+    embed,
+    evaluate,
+    export,
+    plot,
+    show,
+    sweep,
+    train,
+)
 
 app = typer.Typer(
     name="nodejepa-ext",
@@ -22,7 +33,15 @@ app = typer.Typer(
 app.command("ablate", epilog=ablate.EXAMPLES, context_settings=ablate.CONTEXT)(ablate.ablate)
 app.command("bench", epilog=bench.EXAMPLES)(bench.bench)
 app.add_typer(data.app, name="data")
+app.command("embed", epilog=embed.EXAMPLES)(embed.embed)
+app.command("evaluate", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
+app.command("export", epilog=export.EXAMPLES)(export.export)
 app.command("plot", epilog=plot.EXAMPLES)(plot.plot)
+app.command("show", epilog=show.EXAMPLES)(show.show)
+app.command("sweep", epilog=sweep.EXAMPLES, context_settings=sweep.CONTEXT)(sweep.sweep)
+app.command(
+    "train", epilog=train.EXAMPLES, context_settings=train.CONTEXT, options_metavar=train.USAGE
+)(train.train)
 
 
 def show_version(wanted: bool) -> None:

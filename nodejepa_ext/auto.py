@@ -1,0 +1,189 @@
+"""What is decided without labels: settings for an unknown graph, whether they fit in memory, and,
+where there is no validation set, the epoch to keep.
+
+Apart from `runs`, since the estimator decides in the same way. Shapes: N nodes, E undirected
+edges, F features, D latent dimensions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import math
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch_geometric.data import Data
+
+import run_full
+from nodejepa_ext.arms import RATES, Parts
+from nodejepa_ext.graph_files import room
+from nodejepa_ext.objectives import OBJECTIVES
+from run_full import GRAPHS, PRESETS, Config, RunError, StopTraining, TrainState
+
+NAMES = ("auto", *PRESETS)
+REFUSED = ("can't allocate memory", "not enough memory", "out of memory", "bad_alloc")
+SHARE = 0.8  # of the free memory, at most
+PATIENCE = 5  # evaluations without a better epoch
+PLATEAU = 0.01  # of what the loss fell in all: less is no fall
+COLLAPSED = 0.5  # of the highest rank seen: less is never kept
+Settings = dict[str, Any]
+
+
+def auto(data: Data) -> tuple[Config, str]:
+    """Settings for a graph with features, and why. Labels and masks have no say."""
+    graph, why = nearest(data)
+    return run_full.preset("best", graph), f"{why}: as `best` on {graph}"
+
+
+def nearest(data: Data) -> tuple[str, str]:
+    """The embedded graph whose settings suit x [N, F] and edge_index [2, 2E], and what says so."""
+    degree = data.edge_index.shape[1] / len(data.x)
+    dense = int(data.x.count_nonzero()) / data.x.numel()
+    why = f"mean degree {degree:.1f}, {100 * dense:.2g} % of {data.x.shape[1]} features not zero"
+    return ("pubmed" if dense > 0.05 else "citeseer" if degree < 3.5 else "cora"), why
+
+
+def settings(name: str, data: Data, graph: str = "") -> tuple[Config, str]:
+    """The preset `name`, of `graph` where it is an embedded one, else of the nearest to data, and
+    why. ValueError: there is none of that name."""
+    if name not in NAMES:
+        raise ValueError(f"--preset {name}: expected one of {', '.join(NAMES)}")
+    if name == "auto":
+        return auto(data)
+    if graph in GRAPHS:
+        return run_full.preset(name, graph), f"`{name}` on {graph}"
+    graph, why = nearest(data)
+    return run_full.preset(name, graph), f"{why}: as `{name}` on {graph}"
+
+
+def resolve(base: Config, args: argparse.Namespace, graph: str) -> tuple[Config, Parts]:
+    """base < --config (its top level < its section of the graph) < options, as `run_full.configure`
+    and `arms.resolve` have them for an embedded graph. ValueError names what is wrong."""
+    known = {f.name for kind in (Config, Parts) for f in fields(kind)}
+    toml = toml_of(args.config) if args.config else {}
+    toml = {k: v for k, v in toml.items() if k not in GRAPHS} | toml.get(graph, {})
+    if bad := toml.keys() - known:
+        text = f"expected some of {', '.join(sorted(known))}"
+        raise ValueError(f"{args.config}: {', '.join(sorted(bad))}: {text}")
+    given = toml | {k: v for k, v in vars(args).items() if k in known}
+    if (name := given.get("regulariser")) in OBJECTIVES:
+        weight = {"regulariser_weight": OBJECTIVES[name][1]}
+        given = weight | given | {"regulariser": "none", "objective": name}
+    extra = {f.name for f in fields(Parts)}
+    parts = Parts(**{k: v for k, v in given.items() if k in extra})
+    cfg = replace(base, **{k: v for k, v in given.items() if k not in extra})
+    return cfg if parts.views else replace(cfg, **RATES), parts
+
+
+def toml_of(path: Path) -> Settings:
+    """ValueError: not there, or no TOML."""
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def training_bytes(n: int, e: int, f: int, nonzero: int, cfg: Config) -> int:
+    """Of memory that training takes beyond the graph itself; nonzero: of the N * F features.
+
+    Fitted in fp32 to peaks of 2,000 to 20,000 nodes, where it was 0.9 to 1.2 of what was measured;
+    bf16 takes less."""
+    widths = [f, *[cfg.hidden] * (cfg.layers - 1), cfg.out]
+    weights = sum((1 + cfg.skip) * a * b for a, b in pairwise(widths)) + f * cfg.out
+    latent = cfg.out * (1 + cfg.own_features)
+    weights += (0, latent * latent, 1024 * latent)[cfg.predictor]
+    wide = sum(widths[1:-1]) + latent
+    size = 40 * n * (wide + 512 * (cfg.predictor == 2))  # activations and their gradients
+    size += 48 * weights  # both encoders, gradients, AdamW, the best, a checkpoint
+    size += 4 * n * f + 24 * nonzero + 100 * e
+    if cfg.encoder == "gat":  # a message an edge and head
+        size += int(16 * e * (2 - cfg.edge1 - cfg.edge2) * wide)
+    return size + (50 << 20)
+
+
+def free_bytes(device: torch.device) -> int:
+    """Of the device's memory, or of this machine's."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 2 * room()
+
+
+def check_memory(data: Data, cfg: Config, free: int | None = None) -> None:
+    """Before anything is allocated. RunError 6: training would take over 80 % of `free` bytes, by
+    default what is free now; it names the largest width, of hidden and out, that would not."""
+    n, f = data.x.shape
+    sizes = n, data.edge_index.shape[1] // 2, f, int(data.x.count_nonzero())
+    most = SHARE * (free_bytes(run_full.placement(cfg)[0]) if free is None else free)
+    if (needed := training_bytes(*sizes, cfg)) <= most:
+        return
+    unit = math.lcm(8, cfg.heads if cfg.encoder == "gat" else 1)
+    low, high = 0, max(cfg.hidden, cfg.out) // unit + 1  # low units fit, or it is 0; high do not
+    while high - low > 1:
+        middle = (low + high) // 2
+        width = middle * unit
+        small = replace(cfg, hidden=min(cfg.hidden, width), out=min(cfg.out, width))
+        low, high = (middle, high) if training_bytes(*sizes, small) <= most else (low, middle)
+    width = low * unit
+    hint = f"--hidden {min(cfg.hidden, width)} --out-width {min(cfg.out, width)} would fit"
+    text = f"training takes about {needed >> 20} MiB, expected at most {int(most) >> 20}, 80 % of"
+    raise RunError(f"{text} what is free; {hint if low else 'no width would fit'}", 6)
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """An allocation that fails in the block is a RunError 6."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not any(text in str(error) for text in REFUSED):
+            raise
+        raise RunError("out of memory; a smaller --hidden or --out-width takes less", 6) from None
+
+
+class Evaluation(NamedTuple):
+    """Of an epoch at which the embedding was looked at."""
+
+    epoch: int
+    loss: float  # mean since the evaluation before
+    rank: float  # effective rank / D
+
+
+def evaluations(rows: list[dict[str, float]], width: int) -> list[Evaluation]:
+    """Of the rows of a `TrainState`, whose embedding has `width` columns."""
+    found, losses = [], list[float]()
+    for row in rows:
+        losses.append(row["loss"])
+        if "effective_rank" in row:
+            mean = math.fsum(losses) / len(losses)
+            found.append(Evaluation(int(row["epoch"]), mean, row["effective_rank"] / width))
+            losses = []
+    return found
+
+
+def label_free(state: TrainState, row: dict[str, float]) -> None:
+    """An EpochHook: keeps the epoch to use where labels cannot say. An evaluation is better if the
+    loss has fallen on, or if the rank is higher at no higher loss; never if half the rank is lost.
+    StopTraining: none was better for five evaluations. It goes by the state alone."""
+    if "effective_rank" not in row:
+        return
+    cfg = state.encoder.cfg
+    marks = evaluations(state.rows, cfg.out * (1 + cfg.own_features))
+    now, kept = marks[-1], [m for m in marks if m.epoch == state.best.get("epoch")]
+    if not kept or better(now, kept[0], marks):
+        weights = copy.deepcopy(state.encoder.state_dict())
+        state.best = {"epoch": now.epoch, "val": -1.0, "weights": weights}
+    elif len(marks) - marks.index(kept[0]) > PATIENCE:
+        raise StopTraining
+
+
+def better(now: Evaluation, kept: Evaluation, marks: list[Evaluation]) -> bool:
+    least = PLATEAU * (marks[0].loss - min(m.loss for m in marks))
+    if now.rank < COLLAPSED * max(m.rank for m in marks):
+        return False
+    fallen = kept.loss - now.loss
+    return fallen > least or now.rank > kept.rank and fallen >= -least

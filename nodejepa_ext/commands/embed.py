@@ -1,0 +1,93 @@
+"""`nodejepa-ext embed`: a trained run's embeddings, of its graph or of another, as one file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from nodejepa_ext.subject import Source
+
+EXAMPLES = """\b
+Examples:
+nodejepa-ext embed runs/mine --out emb.csv
+nodejepa-ext embed runs/mine --graph grown.npz --out emb.parquet
+nodejepa-ext embed runs/mine --graph edges.csv --nodes nodes.csv --out emb.npz --overwrite
+
+SOURCE: as in `nodejepa-ext data check`: the training graph with more nodes and edges, or another
+with the same features in the same order, which are scaled as in training. Nothing is trained.
+.csv and .parquet: id, z0, z1 and so on; .npz: z and node_id; .npy: z, in the order of the nodes.
+Exit codes: 0; 2 usage, other features, or a file that cannot be written; 3 no sound graph;
+4 a model that does not verify.
+"""
+Run = Annotated[Path, typer.Argument(help="What nodejepa-ext train wrote.", metavar="RUN")]
+Other = Annotated[
+    str | None,
+    typer.Option("--graph", metavar="SOURCE", help="Another graph.", show_default="that of RUN"),
+]
+Edges = Annotated[Path | None, typer.Option(help="In place of SOURCE: its table of edges.")]
+Nodes = Annotated[Path | None, typer.Option(help="And, if any, of nodes.")]
+
+
+@contextmanager
+def sentences(prog: str) -> Iterator[None]:
+    """A user's mistake ends the command with a sentence and its exit code, not a traceback."""
+    from nodejepa_ext.graphs import GraphError
+    from run_full import RunError
+
+    problems: Sequence[str]
+    try:
+        yield
+        return
+    except GraphError as error:
+        problems, code = error.problems, 3
+    except (ValueError, OSError, ImportError) as error:
+        problems, code = [str(error)], 2
+    except RunError as error:
+        problems, code = [error.args[0]], error.args[1]
+    except KeyboardInterrupt:
+        problems, code = ["interrupted; nothing was written"], 130
+    for problem in problems:
+        typer.echo(f"{prog}: {problem}", err=True)
+    raise typer.Exit(code)
+
+
+def source_of(graph: str | None, edges: Path | None, nodes: Path | None) -> Source | None:
+    """Where the other graph is; None: there is none."""
+    from nodejepa_ext.subject import Source
+
+    return Source.of(graph, edges, nodes) if graph or edges or nodes else None
+
+
+def embed(
+    run: Run,
+    out: Annotated[
+        Path, typer.Option(metavar="FILE", help="Ends in .npy, .npz, .csv or .parquet.")
+    ],
+    graph: Other = None,
+    edges: Edges = None,
+    nodes: Nodes = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE.")] = False,
+) -> None:
+    """Write the embedding of every node, with its id."""
+    with sentences("nodejepa-ext embed"):
+        import torch
+
+        import run_full
+        from nodejepa_ext import embeddings
+        from nodejepa_ext.runs import load_model
+
+        embeddings.writable(out, overwrite)
+        model, source = load_model(run), source_of(graph, edges, nodes)
+        if source is None:
+            torch.set_num_threads(model.meta["threads"])  # the bits of embeddings.npz
+        read = embeddings.graph_for(model, run, source)
+        for notice in read.notices:
+            typer.echo(notice, err=True)
+        z = run_full.embed(model.encoder, read.data).numpy()
+        embeddings.write(out, z, read.node_id, overwrite=overwrite)
+        typer.echo(f"{z.shape[0]} nodes, {z.shape[1]} dimensions: {out}")

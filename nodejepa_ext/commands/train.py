@@ -1,0 +1,225 @@
+"""`nodejepa-ext train`: a graph of your own -> embeddings, and a run that survives its machine."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from run_full import TrainState
+
+EXAMPLES = """\b
+Examples:
+nodejepa-ext train mygraph/ --out runs/mine
+nodejepa-ext train --edges e.csv --nodes n.csv --epochs 200 --bfs-mask
+nodejepa-ext train --resume runs/mine
+
+GRAPH: whatever `nodejepa-ext data check` takes. All other options are those
+of run_full.py (see its --help), but --graphs, --seeds, --first-seed,
+--controls, --data and --quick; and --bfs-mask, --degree-mask, --laplacian-pe
+and what belongs to them, as in `nodejepa-ext ablate`.
+Written: config.toml, run.json, metrics.jsonl, checkpoints/, and at the end
+model.safetensors, embeddings.npz and report.md.
+Exit codes: 0; 1 cannot write; 2 usage; 3 no sound graph, or it has changed;
+4 no checkpoint verifies; 6 memory; 7 diverged; 130, 143 stopped, resumable.
+"""
+CONTEXT = {"allow_extra_args": True, "ignore_unknown_options": True}
+USAGE = "GRAPH [OPTIONS]"
+PROG = "nodejepa-ext train"
+OTHERS = ("graphs", "seeds", "first_seed", "controls", "data", "quick")  # run_full's, not ours
+SECONDS = 10.0  # between plain lines of progress
+
+
+class Stop:
+    """Handles SIGTERM and SIGINT: at once while there is nothing to keep, and from the first epoch
+    on after the epoch at hand, unless asked twice."""
+
+    def __init__(self) -> None:
+        self.code, self.gentle = 0, False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self.handle)
+
+    def handle(self, number: int, _: Any) -> None:
+        if self.code or not self.gentle:
+            raise KeyboardInterrupt("stopped at once", 128 + number)
+        self.code = 128 + number
+
+
+def train(
+    context: typer.Context,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run.", show_default="runs/<GRAPH's name>")
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(help="Go on with a run; takes no other argument.", show_default=False),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out's run.")] = False,
+    nodes: Annotated[
+        Path | None,
+        typer.Option(help="Table: id, and label, split, features if any.", show_default=False),
+    ] = None,
+    edges: Annotated[
+        Path | None,
+        typer.Option(help="Table: source, target, and weight if any.", show_default=False),
+    ] = None,
+    preset: Annotated[str, typer.Option(help="auto, best, card or bgrl.")] = "auto",
+    seed: Annotated[int, typer.Option(min=0, help="Of every random stream.")] = 0,
+    checkpoint_every: Annotated[
+        int, typer.Option(min=0, help="Epochs between checkpoints; 0: 30 seconds.")
+    ] = 0,
+) -> None:
+    """Learns embeddings of a graph's nodes, without labels; can be killed and resumed."""
+    stop = Stop()
+    where = out, overwrite, checkpoint_every
+    work = partial(begin, context.args, (edges, nodes), preset, seed, where, stop)
+    if resume:
+        work = partial(go_on, context, resume, stop)
+    try:
+        text = guarded(work)
+    except KeyboardInterrupt as error:
+        message, code = error.args or ("stopped at once", 130)
+        raise say_and_exit([message], code) from None
+    if text:
+        typer.echo(text, nl=False)
+
+
+def guarded(work: Callable[[], str]) -> str:
+    """What work returns; what it raises for a user's mistake is said, and typer.Exit."""
+    from nodejepa_ext.auto import memory_errors
+    from nodejepa_ext.graph_files import GraphError
+    from run_full import RunError
+
+    try:
+        with memory_errors():
+            return work()
+    except GraphError as error:
+        raise say_and_exit(error.problems, 3) from None
+    except (ValueError, OSError, ImportError) as error:
+        raise say_and_exit([str(error)], 2) from None
+    except RunError as error:
+        raise say_and_exit([error.args[0]], error.args[1]) from None
+
+
+def say_and_exit(problems: Iterable[str], code: int) -> typer.Exit:
+    for problem in problems:
+        say(f"{PROG}: {problem}")
+    return typer.Exit(code)
+
+
+def say(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+def go_on(context: typer.Context, folder: Path, stop: Stop) -> str:
+    """ValueError: there are other arguments."""
+    from nodejepa_ext import runs
+
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name != "resume" and source and source.name == "COMMANDLINE":
+            raise ValueError(f"--resume takes no other argument: {parameter.opts[-1]}")
+    if context.args:
+        raise ValueError(f"--resume takes no other argument: {context.args[0]}")
+    with progress(stop) as watch:
+        return runs.resume(folder, say=say, watch=watch, stop=lambda: stop.code)
+
+
+def parsed(argv: list[str]) -> argparse.Namespace:
+    """GRAPH and the reference's options. SystemExit 2, in the reference's words: an unknown one.
+    ValueError: one that a single run has no use for."""
+    import run_full
+    from nodejepa_ext.arms import Parts
+
+    parser = run_full.command_line(Parts)
+    parser.prog, parser.usage = PROG, f"{PROG} {USAGE}"
+    parser.add_argument("graph", nargs="?")
+    parser.set_defaults(preset=None, folder=None, **dict.fromkeys(OTHERS))
+    args = parser.parse_args(argv)
+    for name in OTHERS:
+        if getattr(args, name) is not None:
+            raise ValueError(f"--{name.replace('_', '-')}: no option of train")
+    return args
+
+
+def begin(
+    argv: list[str],
+    tables: tuple[Path | None, Path | None],
+    preset: str,
+    seed: int,
+    where: tuple[Path | None, bool, int],
+    stop: Stop,
+) -> str:
+    """tables: of edges and nodes; where: the folder, whether to overwrite, the checkpoints."""
+    from dataclasses import replace
+
+    import torch
+
+    from nodejepa_ext import auto, runs
+    from nodejepa_ext.subject import Source, read
+
+    args, (out, overwrite, every) = parsed(argv), where
+    first = args.graph or tables[0]
+    if first is None:
+        raise ValueError("expected a GRAPH, --edges or --resume")
+    if args.threads < 0:
+        raise ValueError(f"--threads {args.threads}: expected at least 0")
+    folder = out or Path("runs", Path(first).stem)
+    runs.vacant(folder, overwrite)  # before a graph is read, which may take its time
+    torch.set_num_threads(args.threads or torch.get_num_threads())
+    ready = read(Source.of(args.graph, *tables))
+    base, why = auto.settings(preset, ready.graph.data, args.graph or "")
+    cfg, parts = auto.resolve(base, args, args.graph or "")
+    cfg = replace(cfg, seed=seed)
+    for notice in (*ready.graph.notices, f"settings: {why}"):
+        say(notice)
+    about = {"preset": preset, "why": why, "argv": sys.argv[1:]}
+    with progress(stop) as watch:
+        return runs.start(
+            ready,
+            cfg,
+            folder,
+            parts=parts,
+            overwrite=overwrite,
+            every=every,
+            about=about,
+            watch=watch,
+            stop=lambda: stop.code,
+        )
+
+
+@contextmanager
+def progress(stop: Stop) -> Iterator[Any]:
+    """An EpochHook: a live line on a terminal, else a plain one every 10 s, to stderr."""
+    from rich.console import Console
+
+    last: dict[str, float] = {}
+    began, first, shown = time.monotonic(), 0, 0.0
+
+    def watch(state: TrainState, row: dict[str, float]) -> None:
+        nonlocal first, shown
+        stop.gentle = True
+        last.update(row)  # what is not measured every epoch stays in sight
+        now, epochs = time.monotonic(), state.encoder.cfg.epochs
+        first = first or state.step - 1
+        left = (now - began) * (epochs - state.step) / (state.step - first)
+        text = f"epoch {state.step}/{epochs}"
+        for meter in ("loss", "val", "effective_rank", "cosine"):
+            text += f" {meter} {last[meter]:.3g}" if meter in last else ""
+        status.update(f"{text}, {left:.0f} s left")
+        if not console.is_terminal and (now - shown > SECONDS or state.step == epochs):
+            shown = now
+            say(f"{text}, {left:.0f} s left")
+
+    console = Console(stderr=True)
+    with console.status("starting") as status:
+        yield watch
