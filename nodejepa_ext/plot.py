@@ -302,7 +302,7 @@ def check_folder(folder: Path) -> list[Path]:
     """The embeddings in the folder, sorted; ResultsError: it holds nothing to draw."""
     if not folder.is_dir():
         raise ResultsError(
-            f"no folder {folder}: expected one that run_full.py or nodejepa-ext ablate wrote"
+            f"no folder {folder}: expected one of run_full.py, nodejepa-ext ablate or sweep"
         )
     maps = sorted(folder.glob(f"*/{EMBEDDINGS}"))
     if (folder / CURVES).is_file():
@@ -312,7 +312,8 @@ def check_folder(folder: Path) -> list[Path]:
             f"{folder} holds whole runs: name one of them, such as {runs[-1].parent}"
         )
     if not maps:
-        raise ResultsError(f"{folder} has no rows.jsonl, {CURVES} or <graph>/{EMBEDDINGS}")
+        wanted = f"rows.jsonl, journal.jsonl, {CURVES} or <graph>/{EMBEDDINGS}"
+        raise ResultsError(f"{folder} has no {wanted}")
     return maps
 
 

@@ -45,8 +45,9 @@ PACKAGES = "optuna", "torch", "torch-geometric", "scikit-learn", "numpy", "scipy
 FEWEST = 8  # complete trials, for importances
 UNITS = {"val": "validation accuracy, %", "rankme": "effective rank / D"}
 CAPTION = (
-    "A trial's value is the mean over its seeds; on fresh seeds: mean ± std and t interval of the "
-    "mean over seeds. The search's value of what it chose is too high, that on fresh seeds is not."
+    "A trial's value is the mean over its seeds; on fresh seeds: mean ± std and t interval over "
+    "seeds. As the largest of many, the search's values are too high; on fresh seeds only the "
+    "winner's is, a little."
 )
 
 
@@ -104,9 +105,9 @@ def of_graph(storage: BaseStorage, names: set[str], name: str, plan: Report) -> 
     """All that is known of one graph; `name` is its search's. Keys: plan, study, knobs, trials,
     counts of outcomes, best (trial number), rounds, winner, winners_curse, against_base,
     importances, rank_correlation, test."""
+    final, fresh = (of_study(storage, names, name + phase) for phase in (FINAL, ROUNDS))
     frozen = storage.get_all_trials(storage.get_study_id_from_name(name), deepcopy=False)
-    trials = [entry(trial) for trial in frozen]
-    fresh, final = (of_study(storage, names, name + phase) for phase in (ROUNDS, FINAL))
+    trials = [entry(trial) for trial in frozen]  # read last: has all that the others refer to
     lines = configurations(plan, trials, fresh)
     winner = winning(plan, trials, lines)
     done = [trial for trial in trials if complete(trial)]
@@ -213,8 +214,9 @@ def best_toml(found: Report) -> str:
         words += ["of unfinished rounds"] * part["rounds"]["unfinished"]
         seeds = "fresh seeds" if winner["by"] == "rounds" else "the seeds that it was chosen on"
         if winner["val"]["n"]:
-            words.append(f"validation {spread(winner['val'], 'val')} % on {seeds}")
-        lines = [f"# {', '.join(words)} (n {winner['val']['n']})"]
+            of = f"{seeds} (n {winner['val']['n']})"
+            words.append(f"validation {spread(winner['val'], 'val')} % on {of}")
+        lines = [f"# {', '.join(words)}"]
         lines.append(f"[{graph if re.fullmatch('[A-Za-z0-9_-]+', graph) else json.dumps(graph)}]")
         fields = settings(winner["config"]).items()
         lines += [f"{name} = {json.dumps(value)}" for name, value in fields]

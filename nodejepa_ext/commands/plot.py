@@ -15,8 +15,10 @@ nodejepa-ext plot results/20260101T120000Z-4711
 nodejepa-ext plot results/20260101T120000Z-4711 --out figures
 nodejepa-ext plot ablations/collapse --out figures
 nodejepa-ext plot ablations/collapse --json
+nodejepa-ext plot sweeps/first
 
-Written: curves.png and map_<graph>.png of a run, ablation-<graph>.png of an ablation.
+Written: curves.png and map_<graph>.png of a run, ablation-<graph>.png of an ablation,
+sweep-<graph>.png of a sweep.
 Exit codes: 0; 2 usage, or a file that cannot be written; 3 a folder that cannot be drawn.
 """
 
@@ -24,22 +26,29 @@ Exit codes: 0; 2 usage, or a file that cannot be written; 3 a folder that cannot
 def plot(
     folder: Annotated[
         Path,
-        typer.Argument(help="What run_full.py wrote, results/<time>-<pid>, or ablate's --out."),
+        typer.Argument(
+            help="results/<time>-<pid> of run_full.py, or the --out of ablate or sweep."
+        ),
     ],
     out: Annotated[
         Path | None, typer.Option(help="Folder of the pictures.", show_default="FOLDER itself")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, not lines.")] = False,
 ) -> None:
-    """A run's learning curves and maps of its embeddings, or an ablation arm by arm; accuracies
-    are of validation nodes."""
+    """A run's learning curves and maps of its embeddings, an ablation arm by arm, or a sweep trial
+    by trial; accuracies are of validation nodes."""
     if find_spec("matplotlib") is None:
         typer.echo("nodejepa-ext plot needs matplotlib: pip install 'nodejepa[plot]'", err=True)
         raise typer.Exit(2)
     from nodejepa_ext import plot as run
     from nodejepa_ext import plot_ablation as ablation
+    from nodejepa_ext import plot_sweep as sweep
 
-    draw = ablation.draw if (folder / ablation.ROWS).is_file() else run.draw
+    draw = run.draw
+    if (folder / ablation.ROWS).is_file():
+        draw = ablation.draw
+    elif any((folder / name).is_file() for name in sweep.FILES):
+        draw = sweep.draw
     try:
         written = draw(folder, out or folder, lambda text: typer.echo(text, err=True))
     except run.ResultsError as error:
