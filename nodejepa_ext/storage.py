@@ -220,7 +220,7 @@ class FileStore(Store, JournalStorage):
         """Owners whose process is alive; the files of the dead are removed."""
         alive = set()
         for path in self.folder.iterdir():
-            with path.open("r+") as file:
+            with suppress(FileNotFoundError), path.open("r+") as file:  # else it just ended
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
