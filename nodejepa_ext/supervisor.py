@@ -19,7 +19,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -198,7 +198,7 @@ def run_jobs(
     on_event: Callable[[str], None] = lambda event: None,
     on_report: Callable[[Job, dict[str, Any]], bool] = lambda job, figures: True,
     on_tick: Callable[[], None] = lambda: None,
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """Outcomes as they come, in any order; jobs are JSON objects. A job is drawn when a worker is
     free, after the outcomes so far have been yielded: `jobs` may go by them, and None says to ask
     again later. Worker i has `threads` threads and sees CUDA device devices[i % len(devices)]

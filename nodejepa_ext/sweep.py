@@ -66,6 +66,7 @@ class Plan:
     devices: list[str] | None  # CUDA devices, one a worker
     timeout: float  # seconds of a trial
     recycle: int  # trials of a worker process
+    join: bool = False  # another supervisor works in `out`
 
     @property
     def prefix(self) -> str:
@@ -98,27 +99,40 @@ class GraphSweep:
 
     def __init__(self, plan: Plan, graph: str, store: Store) -> None:
         self.plan, self.graph, self.store, self.done = plan, graph, store, False
+        self.name = plan.prefix + graph  # of the search
         self.began = math.inf  # when its first trial was drawn
         self.asked: dict[str, Asked] = {}  # by "study#number"
         self.studies: dict[str, optuna.Study] = {}
-        self.search = self.study(plan.prefix + graph)
+        if self.exists(self.name):
+            self.agree()
+
+    def begin(self) -> None:
+        """Writes down what is planned, and takes up what others have left."""
         self.agree()
-        for i, cfg in enumerate(plan.enqueue[graph]):
-            params = plan.spaces[graph].params(cfg)
-            store.enqueue(self.search, params, {}, f"enqueued {i}: {params}")
+        for i, cfg in enumerate(self.plan.enqueue[self.graph]):
+            params = self.plan.spaces[self.graph].params(cfg)
+            self.store.enqueue(self.search, params, {}, f"enqueued {i}: {params}")
         self.reap()
+
+    @property
+    def search(self) -> optuna.Study:
+        return self.study(self.name)
+
+    def exists(self, name: str) -> bool:
+        return name in optuna.get_all_study_names(self.store.optuna)
 
     def study(self, name: str) -> optuna.Study:
         if name not in self.studies:
-            study = self.studies[name] = optuna.create_study(
-                storage=self.store.optuna,
-                study_name=name,
-                direction="maximize",
-                load_if_exists=True,
-                pruner=PRUNERS[self.plan.pruner](),
-            )
-            seed = None if self.plan.url else self.plan.seeds[0] + len(study.trials)
+            where: Attributes = {"storage": self.store.optuna, "study_name": name}
+            where |= {"pruner": PRUNERS[self.plan.pruner]()}
+            if self.exists(name):
+                study = optuna.load_study(**where)
+            else:
+                study = optuna.create_study(**where, direction="maximize", load_if_exists=True)
+            shared = self.plan.url or self.plan.join  # two samplers of one seed draw alike
+            seed = None if shared else self.plan.seeds[0] + len(study.trials)
             study.sampler = optuna.samplers.TPESampler(seed=seed)
+            self.studies[name] = study
         return self.studies[name]
 
     def agree(self) -> None:
@@ -133,11 +147,12 @@ class GraphSweep:
             )
 
     def reap(self) -> None:
-        """Trials of dead supervisors run again, once."""
+        """Trials of dead supervisors run again, once, whoever reaped them: that one may have died
+        before it could see to this."""
         for study in list(self.studies.values()):
-            for trial in self.store.reap(study):
-                if "retry_of" not in trial.user_attrs:
-                    self.again(study, trial)
+            self.store.reap(study)
+            for trial in lost(study.get_trials(deepcopy=False)):
+                self.again(study, trial)
 
     def again(self, study: optuna.Study, trial: FrozenTrial) -> None:
         kept = {k: v for k, v in trial.user_attrs.items() if k in ("of", "seed", "config")}
@@ -157,8 +172,10 @@ class GraphSweep:
     def draw_search(self) -> tuple[Job | None, bool]:
         """-> a job, if there is one, and whether the phase is over."""
         trials = self.search.get_trials(deepcopy=False)
-        if self.rounds_begun() or not self.open(trials):
-            return None, not any(t.state == TrialState.RUNNING for t in trials)
+        if self.rounds_begun():
+            return None, True
+        if not self.open(trials):
+            return None, not any(t.state == TrialState.RUNNING for t in trials) and not lost(trials)
         self.began = min(self.began, time.monotonic())
         trial = self.search.ask()
         cfg = self.plan.spaces[self.graph].suggest(trial)
@@ -176,8 +193,8 @@ class GraphSweep:
 
     def rounds_begun(self) -> bool:
         """The search has been closed, by this process or another."""
-        name = f"{self.search.study_name}{ROUNDS}"
-        return name in self.studies or name in optuna.get_all_study_names(self.store.optuna)
+        name = f"{self.name}{ROUNDS}"
+        return name in self.studies or self.exists(name)
 
     def draw_round(self) -> tuple[Job | None, bool]:
         """The best of the search, and what it started from, on fresh seeds."""
@@ -185,7 +202,7 @@ class GraphSweep:
         done = [t for t in done if t.state == TrialState.COMPLETE]
         if not done or not self.plan.best or not self.plan.fresh:
             return None, True
-        return self.draw_fixed(ROUNDS, lambda: self.chosen(done))
+        return self.draw_fixed(ROUNDS, self.plan.fresh, lambda: self.chosen(done))
 
     def chosen(self, done: list[FrozenTrial]) -> list[FrozenTrial]:
         """The best trials with different configurations, and that of the base."""
@@ -197,10 +214,11 @@ class GraphSweep:
         return best if base is None or base in best else [*best, base]
 
     def draw_final(self) -> tuple[Job | None, bool]:
-        """The winner of the rounds, once more, scored on test nodes."""
+        """The winner, scored on test nodes, on seeds that no choice has seen: those that follow."""
         if not self.plan.final:
             return None, True
-        return self.draw_fixed(FINAL, self.winner)
+        seeds = [seed + len(self.plan.fresh) for seed in self.plan.fresh]
+        return self.draw_fixed(FINAL, seeds, self.winner)
 
     def winner(self) -> list[FrozenTrial]:
         found = report(self.store.optuna, self.plan.prefix)["graphs"][self.graph]["winner"]
@@ -208,16 +226,16 @@ class GraphSweep:
         return [t for t in trials if found and t.number == found["number"]]
 
     def draw_fixed(
-        self, phase: str, chosen: Callable[[], list[FrozenTrial]]
+        self, phase: str, seeds: list[int], chosen: Callable[[], list[FrozenTrial]]
     ) -> tuple[Job | None, bool]:
         """A run of a chosen configuration on a fresh seed. Enqueuing is by key: done by several
         supervisors, or again after a crash, it adds nothing."""
-        name = f"{self.search.study_name}{phase}"
+        name = f"{self.name}{phase}"
         if name not in self.studies:
             study = self.study(name)
             for trial in chosen():
                 config = trial.user_attrs["config"]
-                for seed in self.plan.fresh:
+                for seed in seeds:
                     attributes = {"of": trial.number, "seed": seed, "config": config}
                     self.store.enqueue(study, {}, attributes, f"{trial.number}, seed {seed}")
             self.reap()
@@ -227,7 +245,15 @@ class GraphSweep:
             if trial.state == TrialState.WAITING and self.claim(trial):
                 config, seed = (trial.user_attrs[k] for k in ("config", "seed"))
                 return self.job(study, Trial(study, trial._trial_id), config, [seed]), False
-        return None, all(t.state in ENDED for t in trials)
+        return None, all(t.state in ENDED for t in trials) and not lost(trials)
+
+    def finished(self) -> bool:
+        """Its last phase came to its end, here or in a command before."""
+        name = f"{self.name}{FINAL if self.plan.final else ROUNDS}"
+        if not self.exists(name):
+            return False
+        trials = self.store.get_all_trials(self.store.get_study_id_from_name(name), deepcopy=False)
+        return bool(trials) and all(t.state in ENDED for t in trials) and not lost(trials)
 
     def claim(self, trial: FrozenTrial) -> bool:
         with suppress(UpdateFinishedTrialError):
@@ -247,7 +273,7 @@ class GraphSweep:
         """A report of a running trial -> whether it is to go on. Only a search prunes."""
         asked, step = self.asked[job["key"]], figures["step"]
         asked.share, asked.value = step / REPORTS, figures["value"]
-        if job["study"] != self.search.study_name:
+        if job["study"] != self.name:
             return True
         with suppress(UpdateFinishedTrialError):
             if step > asked.told:  # a retry tells the same again
@@ -294,7 +320,7 @@ class GraphSweep:
             name: [t for t in study.get_trials(deepcopy=False) if t.state in ENDED]
             for name, study in self.studies.items()
         }
-        searched = originals(ended.pop(self.search.study_name))
+        searched = originals(ended.pop(self.name))
         runs = 0 if ended else max(0, self.plan.trials - searched) * len(self.plan.seeds)
         later = (self.plan.best + 1 + self.plan.final) * len(self.plan.fresh)
         return runs + max(0, later - sum(map(originals, ended.values())))
@@ -303,6 +329,19 @@ class GraphSweep:
 def originals(trials: list[FrozenTrial]) -> int:
     """How many are no repetition of a lost one."""
     return sum("retry_of" not in trial.user_attrs for trial in trials)
+
+
+def lost(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    """Those whose supervisor died and that no other repeats yet; a repetition gets none."""
+    repeated = {trial.user_attrs.get("retry_of") for trial in trials}
+    return [
+        trial
+        for trial in trials
+        if trial.state == TrialState.FAIL
+        and trial.user_attrs.get("outcome") == "lost"
+        and "retry_of" not in trial.user_attrs
+        and trial.number not in repeated
+    ]
 
 
 def folder(plan: Plan) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from nodejepa_ext.sweep import GraphSweep, Plan, folder, verdict
 from run_full import RunError
 
 MODULE = "nodejepa_ext.trial"  # what a worker runs
-REAP_EVERY = 5.0  # seconds
+REAP_EVERY, LOOK_EVERY = 5.0, 1.0  # seconds
 FAILED = ("failed", "died", "timeout")
 
 
@@ -38,10 +38,13 @@ class Sweep:
     def __init__(self, plan: Plan, store: Store, say: Callable[[str], None]) -> None:
         self.plan, self.store, self.say = plan, store, say
         self.graphs = {graph: GraphSweep(plan, graph, store) for graph in plan.spaces}
+        for graph in self.graphs.values():  # all agree before one is begun
+            graph.begin()
+        self.timed = [name for name, graph in self.graphs.items() if not graph.finished()]
         self.seconds: dict[str, float] = {}  # graph -> wall seconds of a run, estimated
         self.walls: dict[str, list[float]] = {graph: [] for graph in plan.spaces}
         self.counts: dict[str, Counter[str]] = {}
-        self.reaped = time.monotonic()
+        self.reaped = self.looked = time.monotonic()
 
     def run(self, look: Callable[[Status], None]) -> int:
         """Runs what is to be run -> how many trials ended in failure here. `look` sees a status
@@ -60,8 +63,9 @@ class Sweep:
             on_tick=lambda: self.tick(look),
         )
         try:
-            for outcome in outcomes:
-                failed += self.hear(outcome)
+            with closing(outcomes):
+                for outcome in outcomes:
+                    failed += self.hear(outcome)
         except BaseException:
             with suppress(RunError):
                 for graph in self.graphs.values():
@@ -71,9 +75,8 @@ class Sweep:
 
     def jobs(self) -> Iterator[Job | None]:
         """Timings first; then the first graph that has a job gives it."""
-        for graph in self.graphs.values():
-            if graph.remaining():
-                yield timing(self.plan, graph.graph)
+        for name in self.timed:
+            yield timing(self.plan, name)
         while not all(graph.done for graph in self.graphs.values()):
             open_graphs = (g for g in self.graphs.values() if not g.done)
             job = next(filter(None, (graph.draw() for graph in open_graphs)), None)
@@ -84,7 +87,7 @@ class Sweep:
         job = outcome.job
         if job.get("timing"):
             self.seconds[job["graph"]] = outcome.answer.get("seconds", 0.0)
-            if len(self.seconds) == sum(g.remaining() > 0 for g in self.graphs.values()):
+            if len(self.seconds) == len(self.timed):
                 self.say(estimate(self.plan, self.seconds, self.left()))
             return False
         name = self.graphs[job["graph"]].tell(outcome)
@@ -100,12 +103,16 @@ class Sweep:
         return name in FAILED
 
     def tick(self, look: Callable[[Status], None]) -> None:
+        """After every message, and at least once a second."""
         self.store.beat()
-        if time.monotonic() - self.reaped > REAP_EVERY:
-            self.reaped = time.monotonic()
+        now = time.monotonic()
+        if now - self.reaped > REAP_EVERY:
+            self.reaped = now
             for graph in self.graphs.values():
                 graph.reap()
-        look(self.status())
+        if now - self.looked > LOOK_EVERY:  # a status reads all trials
+            self.looked = now
+            look(self.status())
 
     def status(self) -> Status:
         running = [

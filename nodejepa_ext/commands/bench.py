@@ -1,10 +1,11 @@
-"""`nodejepa-ext bench`: what a training step costs here, beside plain PyG and graphssl."""
+"""`nodejepa-ext bench`: what a training step, or a sweep's storage, costs here."""
 
 from __future__ import annotations
 
 import json
 import sys
 from enum import StrEnum
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -15,32 +16,53 @@ nodejepa-ext bench
 nodejepa-ext bench --graphs cora --steps 5
 nodejepa-ext bench --graphs cora,pubmed --rounds 3 --json > bench.json
 nodejepa-ext bench parts
+nodejepa-ext bench sweep --storage postgresql://user@host/db
+nodejepa-ext bench sweep --scaling
 """
 
 
 class What(StrEnum):
     step = "step"
     parts = "parts"
+    sweep = "sweep"
 
 
 def bench(
     what: Annotated[
         What,
-        typer.Argument(help="A training step, or BFS balls and masks and Laplacian positions."),
+        typer.Argument(
+            help="A training step; BFS balls and masks and Laplacian positions; a sweep's storage."
+        ),
     ] = What.step,
     graphs: Annotated[
         str, typer.Option(help="Some of cora,citeseer,pubmed.")
     ] = "cora,citeseer,pubmed",
     steps: Annotated[int, typer.Option(min=1, help="Timed steps, after 3 to warm up.")] = 10,
     rounds: Annotated[int, typer.Option(min=1, help="Processes of each; the median counts.")] = 1,
+    storage: Annotated[
+        str | None, typer.Option(help="sweep: PostgreSQL as well, postgresql://user@host/db.")
+    ] = None,
+    scaling: Annotated[
+        bool, typer.Option("--scaling", help="sweep: real trials, 1 against 2 workers.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, not tables.")] = False,
 ) -> None:
     """CPU seconds, and memory of a training step, on this machine, on one thread."""
+    if what is What.sweep and not (storage and scaling):
+        return measure_sweep(storage, scaling, as_json)
+    if storage or scaling:
+        typer.echo("nodejepa-ext bench: --storage, --scaling: expected one, with sweep", err=True)
+        raise typer.Exit(2)
+    if what is What.parts:
+        return measure_parts(as_json)
+    measure_steps(graphs, steps, rounds, as_json)
+
+
+def measure_steps(graphs: str, steps: int, rounds: int, as_json: bool) -> None:
+    """A training step beside plain PyG and graphssl, each in processes of its own."""
     import run_full
     from nodejepa_ext import bench as bench_module
 
-    if what is What.parts:
-        return measure_parts(as_json)
     names = list(dict.fromkeys(graphs.split(",")))
     try:
         for name in names:
@@ -86,3 +108,25 @@ def measure_parts(as_json: bool) -> None:
         f"{bench.processor()}, 1 thread; medians of {bench_parts.ROOTS} roots and "
         f"{bench_parts.CALLS} masks; positions once."
     )
+
+
+def measure_sweep(storage: str | None, scaling: bool, as_json: bool) -> None:
+    """What the storages of a sweep carry, or what a second worker is worth."""
+    from rich.console import Console
+
+    from nodejepa_ext import bench_sweep
+    from run_full import RunError
+
+    say = partial(typer.echo, err=True)
+    try:
+        report = bench_sweep.scaling(say) if scaling else bench_sweep.storages(storage, say)
+    except (ValueError, RunError) as error:
+        message, code = error.args if isinstance(error, RunError) else (error, 2)
+        typer.echo(f"nodejepa-ext bench sweep: {message}", err=True)
+        raise typer.Exit(code) from None
+    if as_json:
+        typer.echo(json.dumps(report))
+        return
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    for part in (bench_sweep.scaling_tables if scaling else bench_sweep.tables)(report):
+        console.print(part)

@@ -8,6 +8,7 @@ import math
 import re
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,54 +34,37 @@ CONTEXT = {"allow_extra_args": True, "ignore_unknown_options": True}
 PROG = "nodejepa-ext sweep"
 UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 FRESH = 500  # seeds of the rounds are the search's plus this, and up
-WHERE, WHO, WHAT = "Where it is kept", "Who works", "What is searched"
 
 
-def option(flag: str, text: str, panel: str, **more: Any) -> Any:
-    return typer.Option(flag, help=text, rich_help_panel=panel, **more)
+def options(panel: str) -> Callable[..., Any]:
+    return lambda flag, text, **more: typer.Option(flag, help=text, rich_help_panel=panel, **more)
+
+
+where, who, what = map(options, ("Where it is kept", "Who works", "What is searched"))
 
 
 def sweep(
     context: typer.Context,
-    gpus: Annotated[int, option("--gpus", "GPUs, a worker each.", WHO, min=0)] = 0,
-    workers: Annotated[
-        int, option("--workers", "Processes; 0: one a GPU, or a core.", WHO, min=0)
-    ] = 0,
-    strict_gpus: Annotated[
-        bool, option("--strict-gpus", "Exit 2 where GPUs are fewer than asked.", WHO)
-    ] = False,
-    trial_timeout: Annotated[
-        str, option("--trial-timeout", "Of one trial: 90s, 30m, 2h.", WHO)
-    ] = "2h",
-    recycle: Annotated[
-        int, option("--recycle", "Trials after which a worker is replaced.", WHO, min=0)
-    ] = 50,
-    trials: Annotated[int, option("--trials", "Of each graph.", WHAT, min=1)] = 40,
-    budget: Annotated[
-        str, option("--budget", "Time of the search: 90s, 60m, 2h; without: any.", WHAT)
-    ] = "",
-    space: Annotated[Path | None, option("--space", "TOML: fields and their ranges.", WHAT)] = None,
-    objective: Annotated[
-        str, option("--objective", "val, or rankme: effective rank / D, no labels.", WHAT)
-    ] = "val",
-    pruner: Annotated[str, option("--pruner", "asha, hyperband, median, none.", WHAT)] = "asha",
-    enqueue: Annotated[
-        str, option("--enqueue", "Presets to try first, or a TOML with a table each.", WHAT)
-    ] = "",
-    best: Annotated[
-        int, option("--best", "Configurations that run again on fresh seeds.", WHAT, min=0)
-    ] = 5,
-    fresh: Annotated[int, option("--fresh", "Fresh seeds of each.", WHAT, min=0)] = 10,
-    final: Annotated[
-        bool, option("--final", "Score the winner on test nodes, once.", WHAT)
-    ] = False,
-    storage: Annotated[str | None, option("--storage", "postgresql://user@host/db.", WHERE)] = None,
-    study: Annotated[str, option("--study", "Its name in --storage.", WHERE)] = "",
-    join: Annotated[
-        bool, option("--join", "Add workers to the sweep that runs in --out.", WHERE)
-    ] = False,
-    dry_run: Annotated[bool, option("--dry-run", "Say what would be run.", WHERE)] = False,
-    as_json: Annotated[bool, option("--json", "One JSON object, not tables.", WHERE)] = False,
+    gpus: Annotated[int, who("--gpus", "GPUs, a worker each.", min=0)] = 0,
+    workers: Annotated[int, who("--workers", "Processes; 0: one a GPU, or a core.", min=0)] = 0,
+    strict_gpus: Annotated[bool, who("--strict-gpus", "Exit 2 where GPUs are fewer.")] = False,
+    trial_timeout: Annotated[str, who("--trial-timeout", "Of one trial: 90s, 30m, 2h.")] = "2h",
+    recycle: Annotated[int, who("--recycle", "Trials until a worker is replaced.", min=0)] = 50,
+    trials: Annotated[int, what("--trials", "Of each graph.", min=1)] = 40,
+    budget: Annotated[str, what("--budget", "Of the search: 90s, 60m, 2h; without: any.")] = "",
+    space: Annotated[Path | None, what("--space", "TOML: fields and their ranges.")] = None,
+    objective: Annotated[str, what("--objective", "val, or rankme: effective rank / D.")] = "val",
+    pruner: Annotated[str, what("--pruner", "asha, hyperband, median, none.")] = "asha",
+    enqueue: Annotated[str, what("--enqueue", "Presets, or a TOML of tables, tried first.")] = "",
+    best: Annotated[int, what("--best", "Configurations run again on fresh seeds.", min=0)] = 5,
+    fresh: Annotated[int, what("--fresh", "Fresh seeds of each.", min=0)] = 10,
+    final: Annotated[bool, what("--final", "Score the winner on test nodes, once.")] = False,
+    storage: Annotated[str | None, where("--storage", "postgresql://user@host/db.")] = None,
+    study: Annotated[str, where("--study", "Its name in --storage.")] = "",
+    grace: Annotated[str, where("--grace", "In --storage: until a silent host is dead.")] = "60s",
+    join: Annotated[bool, where("--join", "Add workers to the sweep that runs in --out.")] = False,
+    dry_run: Annotated[bool, where("--dry-run", "Say what would be run.")] = False,
+    as_json: Annotated[bool, where("--json", "One JSON object, not tables.")] = False,
 ) -> None:
     """Search, then judge the best on fresh seeds. Continues where it was stopped."""
     from run_full import RunError
@@ -94,8 +78,9 @@ def sweep(
         limits: dict[str, Any] = {"trials": trials, "budget": seconds("--budget", budget)}
         limits |= {"timeout": seconds("--trial-timeout", trial_timeout), "recycle": recycle}
         limits |= {"best": best, "final": final, "url": storage, "study": study}
-        limits |= {"objective": objective, "pruner": pruner}
-        code = carry_out(plan(args, space, enqueue, fresh, limits | seats), join, dry_run, as_json)
+        limits |= {"objective": objective, "pruner": pruner, "join": join}
+        own = plan(args, space, enqueue, fresh, limits | seats)
+        code = carry_out(own, seconds("--grace", grace), dry_run, as_json)
     except (ValueError, OSError) as error:
         raise stop(str(error), 2) from None
     except (RunError, KeyboardInterrupt) as error:
@@ -188,6 +173,8 @@ def plan(
             raise ValueError("--objective rankme: expected a space with out and own_features fixed")
         if not enqueue:
             first[graph] = [bases[graph]] if inside(found, bases[graph]) else []
+        for cfg in first[graph]:
+            found.params(cfg)  # ValueError: outside
         run_full.load_graph(graph, args.data)
     seeds = list(range(args.first_seed, args.first_seed + args.seeds))
     again = list(range(args.first_seed + FRESH, args.first_seed + FRESH + fresh))
@@ -222,13 +209,14 @@ def starts(args: argparse.Namespace, graph: str, enqueue: str) -> list[Config]:
     return [run_full.configure(args, graph, name) for name in filter(None, enqueue.split(","))]
 
 
-def carry_out(plan: Plan, join: bool, dry: bool, as_json: bool) -> int:
-    """-> 5 if trials failed, else 0."""
+def carry_out(plan: Plan, grace: float, dry: bool, as_json: bool) -> int:
+    """-> 5 if trials failed, else 0. RunError 1: the report cannot be written."""
     import optuna
 
     from nodejepa_ext import sweep_report
     from nodejepa_ext.storage import open_store
     from nodejepa_ext.sweep_pool import Sweep, dry_run
+    from run_full import RunError
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     for graph, space in plan.spaces.items():
@@ -237,11 +225,15 @@ def carry_out(plan: Plan, join: bool, dry: bool, as_json: bool) -> int:
         say(dry_run(plan))
         return 0
     plan.out.mkdir(parents=True, exist_ok=True)
-    with open_store(plan.out, plan.url, join=join, on_event=say) as store:
+    with open_store(plan.out, plan.url, join=plan.join, grace=grace, on_event=say) as store:
         with screen() as look:
             failed = Sweep(plan, store, say).run(look)
         found = sweep_report.report(store.optuna, plan.prefix)
+    try:
         sweep_report.write(plan.out, found)
+    except OSError as error:
+        kept = "finished trials are intact: free some space there, then the same command continues"
+        raise RunError(f"{plan.out}: {error.strerror}; {kept}", 1) from None
     show(found, plan.out, as_json)
     return 5 if failed else 0
 
