@@ -245,11 +245,14 @@ def write(folder: Path, found: Report) -> None:
     texts |= {BEST: best_toml(found), RESULTS: json.dumps(found, indent=1) + "\n"}
     for name, text in texts.items():
         temp = folder / f".{name}.{os.getpid()}.tmp"
-        with temp.open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temp.replace(folder / name)
+        try:
+            with temp.open("w") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            temp.replace(folder / name)
+        finally:
+            temp.unlink(missing_ok=True)
 
 
 def shown(value: float | None, objective: str, sign: str = "") -> str:
