@@ -100,6 +100,7 @@ class GraphSweep:
     def __init__(self, plan: Plan, graph: str, store: Store) -> None:
         self.plan, self.graph, self.store, self.done = plan, graph, store, False
         self.name = plan.prefix + graph  # of the search
+        self.base = configuration(asdict(plan.spaces[graph].base))
         self.began = math.inf  # when its first trial was drawn
         self.asked: dict[str, Asked] = {}  # by "study#number"
         self.studies: dict[str, optuna.Study] = {}
@@ -113,6 +114,16 @@ class GraphSweep:
             params = self.plan.spaces[self.graph].params(cfg)
             self.store.enqueue(self.search, params, {}, f"enqueued {i}: {params}")
         self.reap()
+
+    def closed(self) -> str:
+        """What there is to say of a search that ended before the trials now asked for."""
+        begun = originals(self.search.get_trials(deepcopy=False))
+        if not self.rounds_begun() or begun >= self.plan.trials:
+            return ""
+        return (
+            f"{self.name}: its search was over with {begun} trials when the rounds began; "
+            f"--trials {self.plan.trials} adds none, another --out or --study begins anew"
+        )
 
     @property
     def search(self) -> optuna.Study:
@@ -209,7 +220,7 @@ class GraphSweep:
         different: dict[str, FrozenTrial] = {}
         for trial in sorted(done, key=lambda t: (-(t.value or 0.0), t.number)):
             different.setdefault(configuration(trial.user_attrs["config"]), trial)
-        base = different.get(configuration(asdict(self.plan.spaces[self.graph].base)))
+        base = different.get(self.base)
         best = list(different.values())[: self.plan.best]
         return best if base is None or base in best else [*best, base]
 
@@ -270,7 +281,8 @@ class GraphSweep:
         return job
 
     def heard(self, job: Job, figures: Attributes) -> bool:
-        """A report of a running trial -> whether it is to go on. Only a search prunes."""
+        """A report of a running trial -> whether it is to go on. Only a search prunes, and never
+        what it started from, which the rounds are to compare with."""
         asked, step = self.asked[job["key"]], figures["step"]
         asked.share, asked.value = step / REPORTS, figures["value"]
         if job["study"] != self.name:
@@ -279,7 +291,7 @@ class GraphSweep:
             if step > asked.told:  # a retry tells the same again
                 asked.told = step
                 asked.trial.report(figures["value"], step)
-            return not asked.trial.should_prune()
+            return configuration(job["config"]) == self.base or not asked.trial.should_prune()
         return False  # taken for dead meanwhile, and begun again elsewhere
 
     def tell(self, outcome: Outcome) -> str:

@@ -40,6 +40,8 @@ class Sweep:
         self.graphs = {graph: GraphSweep(plan, graph, store) for graph in plan.spaces}
         for graph in self.graphs.values():  # all agree before one is begun
             graph.begin()
+            if closed := graph.closed():
+                say(closed)
         self.timed = [name for name, graph in self.graphs.items() if not graph.finished()]
         self.seconds: dict[str, float] = {}  # graph -> wall seconds of a run, estimated
         self.walls: dict[str, list[float]] = {graph: [] for graph in plan.spaces}

@@ -5,7 +5,8 @@
 3. A whole sweep: as many trials as asked, the preset first; then the best few, and the preset, once
    on every fresh seed; values are means over seeds; curves and best.toml are of these trials.
 4. Without --final no test figure is anywhere; with it, only in the winner's last runs.
-5. The same command again trains nothing, changes nothing and reports the same.
+5. The same command again trains nothing, changes nothing and reports the same; more trials than
+   before, once the rounds have begun, are declined in words.
 6. Another space, flag, seed, objective or round on an existing study is refused with the
    difference, and not a byte changes; neither does another graph's study come to be.
 7. Options that do not go together are refused in one sentence before anything starts.
@@ -238,6 +239,13 @@ def test_again(swept: Swept) -> None:
     assert done.exit_code == 0 and done.stdout == swept.done.stdout
     assert json.loads(invoke(swept.out, *ASKED, "--json").stdout) == swept.report
     assert files(swept.out) == before and not workers
+
+
+def test_more_trials_after_the_rounds_are_declined(swept: Swept) -> None:
+    before = files(swept.out)
+    done = invoke(swept.out, *ASKED, "--trials", "40")
+    assert done.exit_code == 0 and "--trials 40 adds none" in done.stderr
+    assert files(swept.out) == before
 
 
 def test_final(swept: Swept, tmp_path: Path) -> None:
