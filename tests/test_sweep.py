@@ -61,6 +61,7 @@ def invoke(out: Path | None, *argv: str, look: Look = lambda status: None) -> Re
     argv = (*argv, "--out", str(out)) if out else argv
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("nodejepa_ext.commands.sweep.screen", lambda: nullcontext(look))
+        patch.setattr("nodejepa_ext.sweep_pool.LOOK_EVERY", -1.0)  # after every message
         handler = signal.getsignal(signal.SIGTERM)
         try:
             return CliRunner().invoke(app, ["sweep", *argv])
