@@ -182,6 +182,7 @@ def label_free(state: TrainState, row: dict[str, float]) -> None:
 
 
 def better(now: Evaluation, kept: Evaluation, marks: list[Evaluation]) -> bool:
+    """Whether an evaluation is to replace the one that is kept; marks: all so far."""
     least = PLATEAU * (marks[0].loss - min(m.loss for m in marks))
     if now.rank < COLLAPSED * max(m.rank for m in marks):
         return False

@@ -104,6 +104,7 @@ def quoted(name: str) -> str:
 
 
 def write_parquet(file: IO[bytes], z: Floats, ids: Array) -> None:
+    """Columns id, z0, z1, ... of z [N, D]."""
     import pyarrow as pa
     from pyarrow import parquet
 

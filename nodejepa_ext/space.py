@@ -322,6 +322,7 @@ def parse(name: str, entry: Any) -> Any:
 
 
 def parse_range(name: str, entry: Settings, when: Settings) -> Range:
+    """From low, high and, if any, step or log. ValueError names the key and its value."""
     kind, step, log = KINDS[name], entry.get("step"), entry.get("log", False)
     if kind not in (int, float):
         raise ValueError(f"{name} = {entry}: expected a list of values, for it is no number")
@@ -345,6 +346,7 @@ def parse_range(name: str, entry: Settings, when: Settings) -> Range:
 
 
 def parse_when(name: str, entry: Any) -> dict[str, tuple[Any, ...]]:
+    """Field -> the values under which a knob is drawn. ValueError names what is wrong."""
     if not isinstance(entry, dict) or not entry:
         raise ValueError(f"{name}.when = {entry!r}: expected a table of fields and values")
     when = {}

@@ -159,6 +159,7 @@ class Log(JournalFileBackend):
 
 
 def is_record(line: bytes) -> bool:
+    """The line is one of Optuna's journal."""
     try:
         record = json.loads(line)
     except ValueError:
@@ -167,6 +168,7 @@ def is_record(line: bytes) -> bool:
 
 
 def disk_failure(path: Path, needed: int, error: OSError) -> Exception:
+    """RunError 1: what was to be written, what is free, what to do."""
     free = shutil.disk_usage(path.parent).free
     return failure(
         f"{path}: {error.strerror}: {needed} bytes needed, {free} free on that disk; finished "

@@ -133,6 +133,7 @@ class GraphSweep:
         return name in optuna.get_all_study_names(self.store.optuna)
 
     def study(self, name: str) -> optuna.Study:
+        """The Optuna study of that name, loaded or created once."""
         if name not in self.studies:
             where: Attributes = {"storage": self.store.optuna, "study_name": name}
             where |= {"pruner": PRUNERS[self.plan.pruner]()}
@@ -272,6 +273,7 @@ class GraphSweep:
         return False
 
     def job(self, study: optuna.Study, trial: Trial, config: Attributes, seeds: list[int]) -> Job:
+        """What a worker is told of a trial, which is this process's from now on."""
         trial.set_user_attr("config", config)
         key, final = f"{study.study_name}#{trial.number}", study.study_name.endswith(FINAL)
         job: Job = {"graph": self.graph, "study": study.study_name, "number": trial.number}

@@ -117,6 +117,7 @@ class Sweep:
             look(self.status())
 
     def status(self) -> Status:
+        """What a screen shows now; reads all trials."""
         running = [
             (asked.job["study"], asked.job["number"], asked.share, asked.value)
             for graph in self.graphs.values()

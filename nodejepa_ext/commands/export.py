@@ -100,6 +100,7 @@ def settings_of(model: Model) -> dict[str, Any]:
 
 
 def card(model: Model, settings: dict[str, Any], folder: Path) -> str:
+    """The model card, README.md of the layout."""
     figures, cfg = settings["figures"], model.cfg
     labels = "labels of validation nodes chose the epoch" if "val" in figures else "no labels"
     return CARD.format(

@@ -185,6 +185,7 @@ def plan(
 
 
 def inside(space: Any, cfg: Config) -> bool:
+    """The space holds the configuration."""
     try:
         space.params(cfg)
     except ValueError:
@@ -273,6 +274,7 @@ def picture(status: Status) -> Any:
 
 
 def show(found: dict[str, Any], out: Path, as_json: bool) -> None:
+    """The report to stdout, and to stderr where it is kept."""
     from rich.console import Console
 
     from nodejepa_ext import sweep_report

@@ -206,6 +206,7 @@ def progress(stop: Stop) -> Iterator[Any]:
     began, first, shown = time.monotonic(), 0, 0.0
 
     def watch(state: TrainState, row: dict[str, float]) -> None:
+        """An EpochHook."""
         nonlocal first, shown
         stop.gentle = True
         last.update(row)  # what is not measured every epoch stays in sight
