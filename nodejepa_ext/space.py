@@ -346,7 +346,6 @@ def parse_range(name: str, entry: Settings, when: Settings) -> Range:
 
 
 def parse_when(name: str, entry: Any) -> dict[str, tuple[Any, ...]]:
-    """Field -> the values under which a knob is drawn. ValueError names what is wrong."""
     if not isinstance(entry, dict) or not entry:
         raise ValueError(f"{name}.when = {entry!r}: expected a table of fields and values")
     when = {}
