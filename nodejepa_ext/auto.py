@@ -69,6 +69,7 @@ def resolve(base: Config, args: argparse.Namespace, graph: str) -> tuple[Config,
     known = {f.name for kind in (Config, Parts) for f in fields(kind)}
     toml = toml_of(args.config) if args.config else {}
     toml = {k: v for k, v in toml.items() if k not in GRAPHS} | toml.get(graph, {})
+    toml.pop("batch_nodes", None)  # of a run, not of its settings: see commands/train.py
     if bad := toml.keys() - known:
         text = f"expected some of {', '.join(sorted(known))}"
         raise ValueError(f"{args.config}: {', '.join(sorted(bad))}: {text}")
@@ -113,13 +114,48 @@ def free_bytes(device: torch.device) -> int:
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 2 * room()
 
 
-def check_memory(data: Data, cfg: Config, free: int | None = None) -> None:
+def inference_bytes(n: int, e: int, cfg: Config) -> int:
+    """Of memory that `batches.embed` takes beyond the graph itself, or the meters and the probe of
+    its result. Of 200,000 nodes and 2,000,000 edges it was 1.0 to 1.2 of what was measured."""
+    latent, copies = cfg.out * (1 + cfg.own_features), 2 + (cfg.encoder == "gat")
+    widths = [0, *[cfg.hidden] * (cfg.layers - 1), cfg.out]
+    wide = max(a + copies * b for a, b in pairwise(widths))  # what goes in, and what comes out
+    return max(4 * n * wide + 250 * e, 48 * n * latent)
+
+
+class Sizes(NamedTuple):
+    """Of a graph: what its training's memory goes by."""
+
+    n: int
+    e: int
+    f: int
+    nonzero: int  # of n * f features
+    met: float  # mean degree of the nodes that a search meets, which are found by their edges
+
+    @classmethod
+    def of(cls, data: Data) -> Sizes:
+        n, f = data.x.shape
+        degree = torch.bincount(data.edge_index[0], minlength=n).double()
+        met = float(degree.square().sum() / degree.sum().clamp(min=1))
+        return cls(n, data.edge_index.shape[1] // 2, f, int(data.x.count_nonzero()), met)
+
+    def training(self, cfg: Config, batch_nodes: int) -> int:
+        """Bytes; on subgraphs of batch_nodes nodes, unless that is 0 or at least n."""
+        n, e, f, nonzero, met = self
+        if not 0 < batch_nodes < n:
+            return training_bytes(n, e, f, nonzero, cfg)
+        inner = min(e, int(batch_nodes * met / 2))  # as if no edge left the subgraph
+        step = training_bytes(batch_nodes, inner, f, nonzero * batch_nodes // n, cfg)
+        return step + inference_bytes(n, e, cfg)
+
+
+def check_memory(data: Data, cfg: Config, free: int | None = None, batch_nodes: int = 0) -> None:
     """Before anything is allocated. RunError 6: training would take over 80 % of `free` bytes, by
-    default what is free now; it names the largest width, of hidden and out, that would not."""
-    n, f = data.x.shape
-    sizes = n, data.edge_index.shape[1] // 2, f, int(data.x.count_nonzero())
+    default what is free now; it names what would not: the largest width, of hidden and out, and the
+    largest power of two for batch_nodes."""
     most = SHARE * (free_bytes(run_full.placement(cfg)[0]) if free is None else free)
-    if (needed := training_bytes(*sizes, cfg)) <= most:
+    sizes = Sizes.of(data)
+    if (needed := sizes.training(cfg, batch_nodes)) <= most:
         return
     unit = math.lcm(8, cfg.heads if cfg.encoder == "gat" else 1)
     low, high = 0, max(cfg.hidden, cfg.out) // unit + 1  # low units fit, or it is 0; high do not
@@ -127,11 +163,17 @@ def check_memory(data: Data, cfg: Config, free: int | None = None) -> None:
         middle = (low + high) // 2
         width = middle * unit
         small = replace(cfg, hidden=min(cfg.hidden, width), out=min(cfg.out, width))
-        low, high = (middle, high) if training_bytes(*sizes, small) <= most else (low, middle)
-    width = low * unit
-    hint = f"--hidden {min(cfg.hidden, width)} --out-width {min(cfg.out, width)} would fit"
+        fits = sizes.training(small, batch_nodes) <= most
+        low, high = (middle, high) if fits else (low, middle)
+    width, hints = low * unit, list[str]()
+    if low:
+        hints = [f"--hidden {min(cfg.hidden, width)} --out-width {min(cfg.out, width)}"]
+    whole = batch_nodes if 0 < batch_nodes < sizes.n else sizes.n
+    powers = (2**k for k in reversed(range(5, (whole - 1).bit_length())))
+    if batch := next((b for b in powers if sizes.training(cfg, b) <= most), 0):
+        hints.append(f"--batch-nodes {batch}")
     text = f"training takes about {needed >> 20} MiB, expected at most {int(most) >> 20}, 80 % of"
-    raise RunError(f"{text} what is free; {hint if low else 'no width would fit'}", 6)
+    raise RunError(f"{text} what is free; {' or '.join(hints) or 'no width'} would fit", 6)
 
 
 @contextmanager
@@ -142,7 +184,8 @@ def memory_errors() -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not any(text in str(error) for text in REFUSED):
             raise
-        raise RunError("out of memory; a smaller --hidden or --out-width takes less", 6) from None
+        text = "out of memory; a smaller --hidden, --out-width or --batch-nodes takes less"
+        raise RunError(text, 6) from None
 
 
 class Evaluation(NamedTuple):

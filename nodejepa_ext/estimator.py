@@ -14,8 +14,8 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 from torch_geometric.data import Data
 
-import run_full
-from nodejepa_ext import auto
+from nodejepa_ext import auto, batches
+from nodejepa_ext.arms import Parts
 from nodejepa_ext.features import Scaling
 from nodejepa_ext.graph_files import CSR, Array
 from nodejepa_ext.graphs import Graph, read_graph
@@ -38,7 +38,8 @@ class NodeJEPA(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     preset: auto, best, card or bgrl, see `auto.settings`. normalise: see `read_graph`; learnt in
     fit, applied in transform. All other parameters are fields of `run_full.Config`, None: as the
     preset has them; `settings` holds those that have no parameter of their own. The epoch to keep
-    is chosen by `auto.label_free`.
+    is chosen by `auto.label_free`. batch_nodes: of the subgraphs to train on, where the whole graph
+    does not fit; transform then goes in chunks of as many nodes. 0: the whole graph at once.
 
     Fitted: embedding_ [N, D] float32; encoder_; config_; scaling_; n_features_in_, F;
     loss_curve_, a number an epoch; notices_, what was mended in the graph, or assumed.
@@ -58,6 +59,7 @@ class NodeJEPA(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         lr: float | None = None,
         normalise: str = "auto",
         settings: Mapping[str, Any] | None = None,
+        batch_nodes: int = 0,
         seed: int = 0,
         device: str = "auto",
     ) -> None:
@@ -72,6 +74,7 @@ class NodeJEPA(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.lr = lr
         self.normalise = normalise
         self.settings = settings
+        self.batch_nodes = batch_nodes
         self.seed = seed
         self.device = device
 
@@ -83,8 +86,9 @@ class NodeJEPA(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         scaling = Scaling.fit(graph.data.x, self.normalise)
         data = scaling.prepare(graph)
         config, why = self._config(data)
-        auto.check_memory(data, config)
-        result = run_full.train(config, data, on_epoch=auto.label_free)
+        batches.check(self.batch_nodes, Parts())
+        auto.check_memory(data, config, batch_nodes=self.batch_nodes)
+        result = batches.train(config, data, self.batch_nodes, on_epoch=auto.label_free)
         assert result.state
         self.encoder_, self.config_, self.scaling_ = result.state.encoder, config, scaling
         self.embedding_: Floats = result.z.numpy()
@@ -98,7 +102,7 @@ class NodeJEPA(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         ValueError: it has other features. NotFittedError: before fit."""
         check_is_fitted(self)
         data = self.scaling_.prepare(graph_of(X), self.n_features_in_)
-        return run_full.embed(self.encoder_, data).numpy()
+        return batches.embed(self.encoder_, data, self.batch_nodes).numpy()
 
     def fit_transform(self, X: Any, y: Any = None) -> Floats:
         """embedding_ [N, D] after fit, whose errors it has."""

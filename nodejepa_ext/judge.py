@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,17 @@ from rich.table import Table
 from torch import Tensor
 from torch_geometric.data import Data
 
-import run_full
-from nodejepa_ext import auto, evaluate
-from nodejepa_ext.arms import Parts, seams
+from nodejepa_ext import auto, batches, evaluate
+from nodejepa_ext.arms import seams
 from nodejepa_ext.embeddings import graph_for
 from nodejepa_ext.graphs import structural_features
-from nodejepa_ext.runs import load_model, read_run
+from nodejepa_ext.runs import batch_nodes_of, load_model, read_run
 from nodejepa_ext.subject import Source
-from run_full import Config
+from run_full import Config, Result
 
 Report = dict[str, Any]
 Say = Callable[[str], None]
+Train = Callable[..., Result]
 
 TASKS = ("linear", "knn", "cluster", "link")
 OURS = "Node-JEPA"
@@ -55,12 +56,13 @@ def judge(
         say(notice)
     data, structural = graph.data, model.scaling.rule == "structural"
     tasks = chosen(names, data, clusters, say)
-    z = run_full.embed(model.encoder, data)
+    z, batch_nodes = model.embed(data), batch_nodes_of(model.meta)
     found = judge_nodes(z, cfg, data, tasks, clusters, seeds)
     collapse = found.pop("collapse")
     if "link" in tasks:
-        auto.check_memory(data, cfg)
-        found["link"] = judge_link(cfg, parts, data, structural, seeds, say)
+        auto.check_memory(data, cfg, batch_nodes=batch_nodes)
+        train = partial(batches.train, batch_nodes=batch_nodes, **seams(parts))
+        found["link"] = judge_link(cfg, train, data, structural, seeds, say)
     n, width = z.shape
     about = {"nodes": n, "edges": data.edge_index.shape[1] // 2, "dimensions": width}
     return {"run": str(folder), "graph": about, "tasks": found, "collapse": collapse}
@@ -124,11 +126,11 @@ def few(data: Data, seed: int) -> list[int]:
 
 
 def judge_link(
-    cfg: Config, parts: Parts, data: Data, structural: bool, seeds: int, say: Say
+    cfg: Config, train: Train, data: Data, structural: bool, seeds: int, say: Say
 ) -> Report:
     """{method: {auc, ap, hits@K: figures over seeds, rows}}. Each seed holds out edges, then trains
     the run's settings anew on what is left, without labels; structural: features, too, are made of
-    what is left."""
+    what is left. train: (cfg, data, on_epoch) -> Result."""
     rows: dict[str, list[Report]] = {}
     for seed in range(cfg.seed, cfg.seed + seeds):
         split = evaluate.split_edges(data, seed=seed)
@@ -138,7 +140,7 @@ def judge_link(
         say(f"link, seed {seed}: training anew on {kept} edges, {cfg.epochs} epochs")
         own, left = replace(cfg, seed=seed), split.data
         bare = Data(x=left.x, edge_index=left.edge_index, edge_weight=left.edge_weight)
-        trained = run_full.train(own, bare, on_epoch=auto.label_free, **seams(parts))
+        trained = train(own, bare, on_epoch=auto.label_free)
         found = {OURS: trained.z}
         found |= evaluate.controls(split.data, out=cfg.out, seed=seed, cfg=own)
         reports = {method: evaluate.link(z, split) for method, z in found.items()}

@@ -23,9 +23,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import safetensors.torch
 import torch
+from torch import Tensor
+from torch_geometric.data import Data
 
 import run_full
-from nodejepa_ext import auto
+from nodejepa_ext import auto, batches
 from nodejepa_ext.arms import Parts, effective, seams
 from nodejepa_ext.checkpoints import FILES, UNFINISHED, Checkpoints, atomic, verify, write
 from nodejepa_ext.features import Scaling, names
@@ -52,6 +54,10 @@ class Model(NamedTuple):
     features: int  # F
     meta: Meta  # run.json
     scaling: Scaling  # fitted to the training graph; rule "structural": it had no features
+
+    def embed(self, data: Data) -> Tensor:
+        """z [N, D] on the cpu: in chunks, if it was trained on subgraphs."""
+        return batches.embed(self.encoder, data, batch_nodes_of(self.meta))
 
 
 def vacant(folder: Path, overwrite: bool) -> None:
@@ -97,6 +103,11 @@ def toml_text(settings: Meta, preset: str) -> str:
     return "\n".join([f"# preset: {preset}", *lines, ""])
 
 
+def batch_nodes_of(meta: Meta) -> int:
+    """Of a run: nodes of the subgraphs that it trains on; 0: on the whole graph."""
+    return int(meta["settings"].get("batch_nodes", 0))
+
+
 def read_run(folder: Path) -> tuple[Meta, Config, Parts]:
     """run.json and settings of a run. ValueError: none is there, or its settings were changed."""
     path, toml = folder / "run.json", folder / "config.toml"
@@ -107,9 +118,11 @@ def read_run(folder: Path) -> tuple[Meta, Config, Parts]:
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: {error}; expected what `train` wrote") from None
     settings, extra = meta["settings"], {f.name for f in fields(Parts)}
+    core = settings.keys() - extra - {"batch_nodes"}
     try:
         parts = Parts(**{k: v for k, v in settings.items() if k in extra})
-        cfg = Config(**{k: v for k, v in settings.items() if k not in extra})
+        cfg = Config(**{k: v for k, v in settings.items() if k in core})
+        batches.check(settings.get("batch_nodes", 0), parts)
     except TypeError as error:
         raise ValueError(f"{path}, settings: {error}") from None
     found = auto.toml_of(toml) if toml.exists() else settings  # killed between the first two files
@@ -171,23 +184,25 @@ def start(
     folder: Path,
     *,
     parts: Parts | None = None,
+    batch_nodes: int = 0,
     overwrite: bool = False,
     every: int = 0,
     about: Meta | None = None,
     watch: EpochHook | None = None,
     stop: Callable[[], int] = lambda: 0,
 ) -> str:
-    """Trains in a new folder -> the report. every: epochs between checkpoints; 0: 30 s. about: goes
-    into run.json, "preset" and "why" into the report. watch sees every epoch; when stop() is not 0
-    after one, the run is saved and RunError has it as its code.
+    """Trains in a new folder, as `batches.train` -> the report. every: epochs between checkpoints;
+    0: 30 s. about: goes into run.json, "preset" and "why" into the report. watch sees every epoch;
+    when stop() is not 0 after one, the run is saved and RunError has it as its code.
 
     ValueError: the folder is not free; settings that do not suit the graph. OSError: it cannot be
     written. RunError: 1 it cannot be written any more, 6 memory, 7 the loss is not finite."""
-    parts = parts or Parts()
-    auto.check_memory(ready.graph.data, cfg)
+    parts, data = parts or Parts(), ready.graph.data
+    batches.check(batch_nodes, parts, len(data.x))
+    auto.check_memory(data, cfg, batch_nodes=batch_nodes)
     vacant(folder, overwrite)
-    run_full.View.of(ready.graph.data, cfg)  # raises what it would in training
-    run = Run(folder, ready, cfg, parts, dict(about or {}), watch, stop)
+    run_full.View.of(batches.bare(data), cfg)  # raises what it would in training
+    run = Run(folder, ready, cfg, parts, batch_nodes, dict(about or {}), watch, stop)
     folder.mkdir(parents=True, exist_ok=True)
     with claimed(folder):
         vacant(folder, overwrite)
@@ -220,9 +235,10 @@ def resume(
                 say(f"{name} {now}, begun with {then}: the result may differ in the last digits")
         torch.set_num_threads(meta["threads"])
         ready = same_subject(folder, meta)
-        auto.check_memory(ready.graph.data, cfg)
+        batch_nodes = batch_nodes_of(meta)
+        auto.check_memory(ready.graph.data, cfg, batch_nodes=batch_nodes)
         clear(folder, checkpoints=False)
-        run = Run(folder, ready, cfg, parts, meta, watch, stop)
+        run = Run(folder, ready, cfg, parts, batch_nodes, meta, watch, stop)
         run.checkpoints.restore(run.state, say)
         say(f"{folder}: resumes after epoch {run.state.step} of {cfg.epochs}")
         return run()
@@ -240,6 +256,7 @@ class Run:
     ready: Subject
     cfg: Config
     parts: Parts
+    batch_nodes: int
     meta: Meta  # run.json
     watch: EpochHook | None
     stop: Callable[[], int]
@@ -259,6 +276,8 @@ class Run:
         self.meta |= {"seed": self.cfg.seed, "threads": torch.get_num_threads()}
         self.meta |= {"device": str(run_full.placement(self.cfg)[0]), "notices": graph.notices}
         self.meta["settings"] = asdict(self.cfg) | asdict(self.parts)
+        if self.batch_nodes:
+            self.meta["settings"]["batch_nodes"] = self.batch_nodes
         self.meta["graph"] = {"source": source._asdict() if source else None}
         self.meta["graph"] |= {"sha256": self.ready.sha256, "scaling": self.ready.scaling.rule}
         self.meta["graph"] |= {"nodes": n, "edges": self.data.edge_index.shape[1] // 2}
@@ -279,9 +298,8 @@ class Run:
             path, began = self.folder / "metrics.jsonl", time.monotonic()
             write(path, "".join(json.dumps(row) + "\n" for row in self.state.rows))
             with path.open("a") as self.metrics:
-                result = run_full.train(
-                    self.cfg, self.data, on_epoch=self.after_epoch, state=self.state, **self.seams
-                )
+                more: Any = {"on_epoch": self.after_epoch, "state": self.state, **self.seams}
+                result = batches.train(self.cfg, self.data, self.batch_nodes, **more)
             return self.finish(result, time.monotonic() - began)
 
     def after_epoch(self, state: TrainState, row: dict[str, float]) -> None:
@@ -366,6 +384,9 @@ class Run:
             f"- Effective rank {figures['effective_rank']:.1f} of {d}, mean cosine "
             f"{figures['cosine']:.3f}",
         ]
+        if 0 < self.batch_nodes < graph["nodes"]:
+            text = f"- Batches: every step on another subgraph of {self.batch_nodes} nodes, grown "
+            lines.insert(-2, f"{text}breadth-first; embeddings of the whole graph")
         if "loss" in figures:
             lines.append(f"- Loss {figures['loss']:.4g}")
         if self.probed:

@@ -3,7 +3,8 @@
 1. `train` writes what it says; status, figures and hashes are in run.json; load_model embeds the
    same, and source_graph gives the training graph again.
 2. SIGKILL at any moment, again and again: resumed, the embeddings are bit-equal to those of an
-   uninterrupted run, and metrics.jsonl has a row an epoch. GCN and GAT, BFS masks, EMA and online.
+   uninterrupted run, and metrics.jsonl has a row an epoch. GCN and GAT, BFS masks, EMA and online,
+   subgraphs.
 3. SIGTERM and Ctrl-C finish the epoch: exit 143 and 130, status interrupted, how to go on is said.
 4. A bad checkpoint is named and the older one used; all bad exit 4; a torn last line of the metrics
    goes; settings or a graph that changed are refused; a finished run has nothing to resume.
@@ -236,6 +237,7 @@ KINDS = {
     "gcn, ema": ["--preset", "card", "--encoder", "gcn"],
     "gat, bfs masks": ["--preset", "card", "--encoder", "gat", "--bfs-mask"],
     "gcn, online": ["--preset", "best", "--mask", "0.3", "--bfs-mask"],
+    "subgraphs": ["--preset", "card", "--bfs-mask", "--batch-nodes", "70"],
 }
 
 

@@ -1,4 +1,4 @@
-"""`nodejepa-ext bench`: what a training step, or a sweep's storage, costs here."""
+"""`nodejepa-ext bench`: what a training step, a large graph, or a sweep's storage costs here."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ nodejepa-ext bench
 nodejepa-ext bench --graphs cora --steps 5
 nodejepa-ext bench --graphs cora,pubmed --rounds 3 --json > bench.json
 nodejepa-ext bench parts
+nodejepa-ext bench batches --steps 5
 nodejepa-ext bench sweep --storage postgresql://user@host/db
 nodejepa-ext bench sweep --scaling
 """
@@ -24,6 +25,7 @@ nodejepa-ext bench sweep --scaling
 class What(StrEnum):
     step = "step"
     parts = "parts"
+    batches = "batches"
     sweep = "sweep"
 
 
@@ -31,7 +33,8 @@ def bench(
     what: Annotated[
         What,
         typer.Argument(
-            help="A training step; BFS balls and masks and Laplacian positions; a sweep's storage."
+            help="A training step; BFS balls and masks and Laplacian positions; subgraphs of a "
+            "graph of 200,000 nodes; a sweep's storage."
         ),
     ] = What.step,
     graphs: Annotated[
@@ -55,6 +58,8 @@ def bench(
         raise typer.Exit(2)
     if what is What.parts:
         return measure_parts(as_json)
+    if what is What.batches:
+        return measure_batches(steps, as_json)
     measure_steps(graphs, steps, rounds, as_json)
 
 
@@ -108,6 +113,23 @@ def measure_parts(as_json: bool) -> None:
         f"{bench.processor()}, 1 thread; medians of {bench_parts.ROOTS} roots and "
         f"{bench_parts.CALLS} masks; positions once."
     )
+
+
+def measure_batches(steps: int, as_json: bool) -> None:
+    """Training on subgraphs, and inference, in a process of its own."""
+    from rich.console import Console
+
+    from nodejepa_ext import bench_batches
+
+    report = bench_batches.spawn(steps)
+    if "error" in report:
+        typer.echo(f"nodejepa-ext bench batches: {report['error']}", err=True)
+        raise typer.Exit(1)
+    if as_json:
+        typer.echo(json.dumps(report))
+        return
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    console.print(bench_batches.table(report))
 
 
 def measure_sweep(storage: str | None, scaling: bool, as_json: bool) -> None:

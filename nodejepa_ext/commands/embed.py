@@ -77,7 +77,6 @@ def embed(
     with sentences("nodejepa-ext embed"):
         import torch
 
-        import run_full
         from nodejepa_ext import embeddings
         from nodejepa_ext.runs import load_model
 
@@ -88,6 +87,6 @@ def embed(
         read = embeddings.graph_for(model, run, source)
         for notice in read.notices:
             typer.echo(notice, err=True)
-        z = run_full.embed(model.encoder, read.data).numpy()
+        z = model.embed(read.data).numpy()
         embeddings.write(out, z, read.node_id, overwrite=overwrite)
         typer.echo(f"{z.shape[0]} nodes, {z.shape[1]} dimensions: {out}")

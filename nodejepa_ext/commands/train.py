@@ -22,11 +22,18 @@ Examples:
 nodejepa-ext train mygraph/ --out runs/mine
 nodejepa-ext train --edges e.csv --nodes n.csv --epochs 200 --bfs-mask
 nodejepa-ext train --resume runs/mine
+nodejepa-ext train huge/ --batch-nodes 8192 --track trackio
 
 GRAPH: whatever `nodejepa-ext data check` takes. All other options are those
 of run_full.py (see its --help), but --graphs, --seeds, --first-seed,
 --controls, --data and --quick; and --bfs-mask, --degree-mask, --laplacian-pe
 and what belongs to them, as in `nodejepa-ext ablate`.
+--batch-nodes B: every epoch is one step on another subgraph of B nodes, grown
+breadth-first; embeddings are of the whole graph, in chunks of B nodes; not
+with --laplacian-pe.
+--track trackio (extra trackio): metrics.jsonl in trackio's database as well,
+in $TRACKIO_DIR, else in ~/.cache/huggingface/trackio: project as GRAPH, run
+as the folder. Nothing is sent anywhere. --resume goes on with it.
 Written: config.toml, run.json, metrics.jsonl, checkpoints/, and at the end
 model.safetensors, embeddings.npz and report.md.
 Exit codes: 0; 1 cannot write; 2 usage; 3 no sound graph, or it has changed;
@@ -77,11 +84,18 @@ def train(
     checkpoint_every: Annotated[
         int, typer.Option(min=0, help="Epochs between checkpoints; 0: 30 seconds.")
     ] = 0,
+    batch_nodes: Annotated[
+        int, typer.Option(min=0, help="Nodes of the subgraphs to train on; 0: the whole graph.")
+    ] = 0,
+    track: Annotated[
+        str | None, typer.Option(help="Mirror the metrics: trackio.", show_default=False)
+    ] = None,
 ) -> None:
     """Learns embeddings of a graph's nodes, without labels; can be killed and resumed."""
     stop = Stop()
     where = out, overwrite, checkpoint_every
-    work = partial(begin, context.args, (edges, nodes), preset, seed, where, stop)
+    how = preset, seed, batch_nodes, track
+    work = partial(begin, context.args, (edges, nodes), how, where, stop)
     if resume:
         work = partial(go_on, context, resume, stop)
     try:
@@ -130,7 +144,7 @@ def go_on(context: typer.Context, folder: Path, stop: Stop) -> str:
             raise ValueError(f"--resume takes no other argument: {parameter.opts[-1]}")
     if context.args:
         raise ValueError(f"--resume takes no other argument: {context.args[0]}")
-    with progress(stop) as watch:
+    with watching(stop, folder) as watch:
         return runs.resume(folder, say=say, watch=watch, stop=lambda: stop.code)
 
 
@@ -154,25 +168,28 @@ def parsed(argv: list[str]) -> argparse.Namespace:
 def begin(
     argv: list[str],
     tables: tuple[Path | None, Path | None],
-    preset: str,
-    seed: int,
+    how: tuple[str, int, int, str | None],
     where: tuple[Path | None, bool, int],
     stop: Stop,
 ) -> str:
-    """tables: of edges and nodes; where: the folder, whether to overwrite, the checkpoints."""
+    """tables: of edges and nodes; how: preset, seed, nodes of a batch, tracker; where: the folder,
+    whether to overwrite, the checkpoints."""
     from dataclasses import replace
 
     import torch
 
-    from nodejepa_ext import auto, runs
+    from nodejepa_ext import auto, runs, track
     from nodejepa_ext.subject import Source, read
 
-    args, (out, overwrite, every) = parsed(argv), where
+    (preset, seed, batch_nodes, tracker), (out, overwrite, every) = how, where
+    args = parsed(argv)
     first = args.graph or tables[0]
     if first is None:
         raise ValueError("expected a GRAPH, --edges or --resume")
     if args.threads < 0:
         raise ValueError(f"--threads {args.threads}: expected at least 0")
+    if tracker:
+        track.check(tracker)
     folder = out or Path("runs", Path(first).stem)
     runs.vacant(folder, overwrite)  # before a graph is read, which may take its time
     torch.set_num_threads(args.threads or torch.get_num_threads())
@@ -183,18 +200,41 @@ def begin(
     for notice in (*ready.graph.notices, f"settings: {why}"):
         say(notice)
     about = {"preset": preset, "why": why, "argv": sys.argv[1:]}
-    with progress(stop) as watch:
+    about |= {"track": Path(first).stem} if tracker else {}
+    with watching(stop, folder) as watch:
         return runs.start(
             ready,
             cfg,
             folder,
             parts=parts,
+            batch_nodes=batch_nodes or batch_nodes_in(args.config),
             overwrite=overwrite,
             every=every,
             about=about,
             watch=watch,
             stop=lambda: stop.code,
         )
+
+
+def batch_nodes_in(config: Path | None) -> Any:
+    """What --config has, if anything."""
+    from nodejepa_ext import auto
+
+    return auto.toml_of(config).get("batch_nodes", 0) if config else 0
+
+
+@contextmanager
+def watching(stop: Stop, folder: Path) -> Iterator[Any]:
+    """An EpochHook: progress, and the mirror of a run that is tracked."""
+    from nodejepa_ext import track
+
+    with progress(stop) as show, track.mirror(folder, say) as send:
+
+        def watch(state: TrainState, row: dict[str, float]) -> None:
+            show(state, row)
+            send(state, row)
+
+        yield watch
 
 
 @contextmanager
