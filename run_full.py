@@ -75,6 +75,7 @@ class Config:
     reg_node: bool = knob(False, "model", "join a learnt [REG] node to all nodes")
     own_features: bool = knob(False, "model", "append a linear map of x to z")
     embed_hops: int = knob(0, "model", "propagation steps on the frozen embedding", 0, 32)
+    neighbours: int = knob(0, "model", "nodes of similar features joined to each node", 0, 1024)
     predictor: int = knob(2, "objective", "layers of the predictor; 0: none", 0, 2)
     predictor_norm: str = knob("batch", "objective", "inside the predictor", "batch", "none")
     loss: str = knob("cosine", "objective", "distance of latents", "cosine", "standardised")
@@ -193,6 +194,26 @@ def load_graph(name: str, folder: Path | None = None) -> Data:
     return Data(x=x, edge_index=edges, y=y.long(), **masks)
 
 
+def join_neighbours(data: Data, k: int) -> Data:
+    """x, edges [2, E'] and edge_weight [E'] of data, and from each node edges to the k others most
+    similar in features, that k together as heavy as one edge of weight 1. Similar: by the cosine of
+    rows; where x is 0/1 by rows, of its words weighted by their rarity, log N / count."""
+    n, x, weight = len(data.x), data.x.to_dense().float().cpu(), data.edge_weight
+    some = x != 0
+    words = torch.where(some, (n / some.sum(0).clamp(min=1)).log(), 0)  # [N, F]
+    flat = torch.equal(x, some * x.amax(1, keepdim=True))  # every row holds one value beside 0
+    x, found = F.normalize(words if flat else x), list[Tensor]()
+    for rows in torch.arange(n).split(2**25 // n + 1):
+        cosine = (x[rows] @ x.t()).index_put_((rows - rows[0], rows), torch.tensor(0.0))
+        near, others = cosine.topk(min(k, n - 1))  # [rows, k]
+        found.append(torch.stack([rows[:, None].expand_as(others), others])[:, near > 0])
+    near = torch.cat(found, 1)
+    weight = torch.ones(data.edge_index.shape[1]) if weight is None else weight.float().cpu()
+    weight = torch.cat([weight, torch.full((near.shape[1],), 1 / k)])
+    edges = torch.cat([data.edge_index.cpu(), near], 1)
+    return Data(x=data.x, edge_index=edges, edge_weight=weight)
+
+
 def matrix(index: Tensor, value: Tensor, shape: tuple[int, ...]) -> Tensor:
     """[n, m] from sorted index [2, nnz]: CSR on cpu and cuda, which have its products, else COO."""
     layout = torch.sparse_csr if index.device.type in ("cpu", "cuda") else torch.sparse_coo
@@ -222,12 +243,13 @@ class View(NamedTuple):
         """The whole graph: edges made symmetric and merged (the larger edge_weight [2E] stays),
         self-loops of weight 1 given to every node. ValueError: edge weights, and gat."""
         (device, fast), n = placement(cfg), data.x.shape[0]
+        data = join_neighbours(data, cfg.neighbours) if cfg.neighbours else data
         x = data.x.float().to_sparse_coo().coalesce()
         few = x.values().numel() < (0.05 if fast else 0.2) * x.numel()  # bf16 GEMM is quick
         x = (x if few and device.type != "mps" else x.to_dense()).to(device)
         weight = data.edge_weight
         if weight is not None and cfg.encoder == "gat":
-            raise ValueError("encoder = gat: expected gcn, for this graph has edge weights")
+            raise ValueError("encoder = gat: expected gcn, where edges have weights")
         weight = torch.ones(data.edge_index.shape[1]) if weight is None else weight.float()
         edges, weight = pyg.remove_self_loops(data.edge_index, weight)
         edges, weight = pyg.to_undirected(edges, weight, n, reduce="max")

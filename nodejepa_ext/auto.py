@@ -103,7 +103,8 @@ def training_bytes(n: int, e: int, f: int, nonzero: int, cfg: Config) -> int:
     wide = sum(widths[1:-1]) + latent
     size = 40 * n * (wide + 512 * (cfg.predictor == 2))  # activations and their gradients
     size += 48 * weights  # both encoders, gradients, AdamW, the best, a checkpoint
-    size += 4 * n * f + 24 * nonzero + 100 * e
+    e += n * cfg.neighbours
+    size += (4 + 12 * (cfg.neighbours > 0)) * n * f + 24 * nonzero + 100 * e
     if cfg.encoder == "gat":  # a message an edge and head
         size += int(16 * e * (2 - cfg.edge1 - cfg.edge2) * wide)
     return size + (50 << 20)
@@ -118,7 +119,7 @@ def inference_bytes(n: int, e: int, cfg: Config) -> int:
     """Of memory that `batches.embed` takes beyond the graph itself, or the meters and the probe of
     its result. Of 200,000 nodes and 2,000,000 edges it was 1.0 to 1.2 of what was measured."""
     latent, copies = cfg.out * (1 + cfg.own_features), 2 + (cfg.encoder == "gat")
-    widths = [0, *[cfg.hidden] * (cfg.layers - 1), cfg.out]
+    widths, e = [0, *[cfg.hidden] * (cfg.layers - 1), cfg.out], e + n * cfg.neighbours
     wide = max(a + copies * b for a, b in pairwise(widths))  # what goes in, and what comes out
     return max(4 * n * wide + 250 * e, 48 * n * latent)
 

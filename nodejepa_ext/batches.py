@@ -62,12 +62,13 @@ def train(
     if not 0 < batch_nodes < len(data.x):
         return run_full.train(cfg, data, on_epoch=on_epoch, state=state, **seams)
     make = seams.get("make_predictor", run_full.MLPPredictor)
-    state, graph = state or TrainState.new(cfg, data, make), adjacency(data)
+    state, joined = state or TrainState.new(cfg, data, make), joined_for(cfg, data)
+    graph = adjacency(joined)
 
     def after_step(state: TrainState, row: dict[str, float]) -> None:
         """An EpochHook: as `run_full.train` does after an epoch, but of the whole graph."""
         if state.step == cfg.epochs or cfg.eval_every and state.step % cfg.eval_every == 0:
-            now = run_full.linear_probe(embed(state.encoder, data, batch_nodes), data)
+            now = run_full.linear_probe(layered(state.encoder, joined, batch_nodes), data)
             row |= run_full.collapse(now.z) | ({"val": now.val} if now.val >= 0 else {})
             if now.val > state.best.get("val", -1.0):
                 weights = copy.deepcopy(state.encoder.state_dict())
@@ -76,15 +77,15 @@ def train(
             on_epoch(state, row)
         raise NextBatch
 
-    blind = replace(cfg, eval_every=0)
+    blind = replace(cfg, eval_every=0, neighbours=0)  # they are joined already
     while state.step < cfg.epochs:
-        part = batch(data, graph, batch_nodes, cfg.seed, state.step)
+        part = batch(joined, graph, batch_nodes, cfg.seed, state.step)
         with suppress(NextBatch):
             run_full.train(blind, part, on_epoch=after_step, state=state, **seams)
             break  # on_epoch has raised StopTraining
     if state.best:
         state.encoder.load_state_dict(state.best["weights"])
-    z = embed(state.encoder, data, batch_nodes)
+    z = layered(state.encoder, joined, batch_nodes)
     return replace(run_full.linear_probe(z, data), state=state)
 
 
@@ -131,15 +132,25 @@ def grow(graph: sparse.csr_array, count: int, generator: Generator) -> Ints:
     return np.flatnonzero(inside)
 
 
-@torch.no_grad()
 def embed(encoder: Encoder, data: Data, chunk: int) -> Tensor:
     """`run_full.embed`, z [N, D], to rounding: layer by layer, in chunks of so many nodes; 0 or at
     least N: at once. It holds up to four matrices as wide as a layer, [N', width]; no copy of x and
     nothing that wide for every edge. ValueError: edge weights, and gat."""
-    n, cfg = len(data.x), encoder.cfg
-    if not 0 < chunk < n:
+    if not 0 < chunk < len(data.x):
         return run_full.embed(encoder, data)
-    whole, mode = View.of(bare(data), replace(cfg, precision="fp32")), encoder.training
+    return layered(encoder, joined_for(encoder.cfg, data), chunk)
+
+
+def joined_for(cfg: Config, data: Data) -> Data:
+    """data with cfg.neighbours of each node, which take x to find."""
+    return run_full.join_neighbours(data, cfg.neighbours) if cfg.neighbours else data
+
+
+@torch.no_grad()
+def layered(encoder: Encoder, data: Data, chunk: int) -> Tensor:
+    """`embed` of a graph with its neighbours joined."""
+    n, cfg, mode = len(data.x), encoder.cfg, encoder.training
+    whole = View.of(bare(data), replace(cfg, precision="fp32", neighbours=0))
     encoder.eval()
 
     def features(rows: slice) -> Tensor:

@@ -73,7 +73,7 @@ def close(a: Tensor, b: Tensor) -> bool:
 
 SHAPES: list[dict[str, Any]] = [
     dict(encoder=encoder, hops=hops, reg_node=reg, own_features=own, embed_hops=hops - 1)
-    | dict(skip=skip, norm=norm, layers=layers)
+    | dict(skip=skip, norm=norm, layers=layers, neighbours=3 * own * (encoder == "gcn"))
     for (encoder, hops, reg, own), (skip, norm, layers) in itertools.product(
         itertools.product(("gcn", "gat"), (1, 2), (False, True), (False, True)),
         ((True, "batch", 2), (False, "none", 2), (True, "none", 1)),
@@ -104,7 +104,7 @@ def test_chunks_of_any_size(seed: int, n: int, e: int, chunk: int) -> None:
 
 def test_chunks_refuse_what_the_whole_refuses(cfg: Config) -> None:
     encoder = trained_like(replace(cfg, encoder="gat", heads=2))
-    with pytest.raises(ValueError, match="this graph has edge weights"):
+    with pytest.raises(ValueError, match="where edges have weights"):
         batches.embed(encoder, random_graph(0, weights=True), 7)
 
 

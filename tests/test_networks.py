@@ -8,16 +8,20 @@
 5. The encoder is equivariant under permutation of the nodes.
 6. Weights of 1 change nothing; views keep the weights of their edges; gat refuses weights.
 7. A [REG] node joins all nodes; own features join x; neither changes the number of rows.
+8. Neighbours in features are those of scikit-learn, weigh as much as one edge together, and join a
+   graph once; a node without features has none.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from conftest import view_of
+from sklearn.neighbors import NearestNeighbors
 from torch import nn
 from torch_geometric.data import Data
 from torch_geometric.nn import GATConv, GCNConv
@@ -206,3 +210,40 @@ def test_bf16_stays_close(cfg: Config, sparse_data: Data) -> None:
     assert rough.dtype == torch.float32
     assert F.cosine_similarity(exact, rough).min() > 0.99
     assert run_full.placement(replace(cfg, precision="bf16"))[1]
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_neighbours_are_those_of_sklearn(data: Data, binary: bool) -> None:
+    n, k = len(data.x), 3
+    x = torch.rand(n, 24, generator=torch.Generator().manual_seed(1))
+    x = x * (x > 0.5)
+    x[0] = 0
+    words = (x > 0).float()
+    x = words / words.sum(1, keepdim=True).clamp(min=1) if binary else x
+    rare = words * (n / words.sum(0)).log() if binary else x
+    near = NearestNeighbors(n_neighbors=k + 1, metric="cosine").fit(rare[1:].numpy())
+    expected = {
+        (i + 1, int(j) + 1)
+        for i, row in enumerate(near.kneighbors(return_distance=False, n_neighbors=k))
+        for j in row
+    }
+    joined = run_full.join_neighbours(Data(x=x, edge_index=data.edge_index), k)
+    found = joined.edge_index[:, data.edge_index.shape[1] :]
+    assert {*map(tuple, found.t().tolist())} == expected
+    weight = joined.edge_weight[data.edge_index.shape[1] :]
+    assert torch.equal(weight, torch.full((k * (n - 1),), 1 / k))
+
+
+def test_neighbours_join_a_graph_once(cfg: Config, data: Data) -> None:
+    joined = run_full.join_neighbours(data, 2)
+    whole, by_hand = view_of(data, replace(cfg, neighbours=2)), view_of(joined, cfg)
+    assert torch.equal(whole.adj.to_dense(), by_hand.adj.to_dense())
+    assert len(whole.edges[0]) > len(view_of(data, cfg).edges[0])
+    kept = (whole.weight == 1).sum()  # an edge that is a neighbour too keeps its weight
+    assert kept == len(view_of(data, cfg).weight) and np.isin(whole.weight, [1, 0.5]).all()
+    assert len(view_of(data, replace(cfg, neighbours=1000)).edges[0])  # more than there are
+
+
+def test_neighbours_refuse_gat(cfg: Config, data: Data) -> None:
+    with pytest.raises(ValueError, match="expected gcn, where edges have weights"):
+        view_of(data, replace(cfg, encoder="gat", neighbours=2))
