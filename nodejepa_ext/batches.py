@@ -143,7 +143,9 @@ def embed(encoder: Encoder, data: Data, chunk: int) -> Tensor:
 
 def joined_for(cfg: Config, data: Data) -> Data:
     """data with cfg.neighbours of each node, which take x to find."""
-    return run_full.join_neighbours(data, cfg.neighbours) if cfg.neighbours else data
+    if not cfg.neighbours:
+        return data
+    return run_full.join_neighbours(data, cfg.neighbours, cfg.neighbour_weight)
 
 
 @torch.no_grad()

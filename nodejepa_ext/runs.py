@@ -201,7 +201,7 @@ def start(
     batches.check(batch_nodes, parts, len(data.x))
     auto.check_memory(data, cfg, batch_nodes=batch_nodes)
     vacant(folder, overwrite)
-    run_full.View.of(batches.bare(data), cfg)  # raises what it would in training
+    run_full.View.of(batches.bare(data), replace(cfg, neighbours=0))  # as it would in training
     run = Run(folder, ready, cfg, parts, batch_nodes, dict(about or {}), watch, stop)
     folder.mkdir(parents=True, exist_ok=True)
     with claimed(folder):

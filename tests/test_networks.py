@@ -8,7 +8,7 @@
 5. The encoder is equivariant under permutation of the nodes.
 6. Weights of 1 change nothing; views keep the weights of their edges; gat refuses weights.
 7. A [REG] node joins all nodes; own features join x; neither changes the number of rows.
-8. Neighbours in features are those of scikit-learn, weigh as much as one edge together, and join a
+8. Neighbours in features are those of scikit-learn, share their weight, and join a
    graph once; a node without features has none.
 """
 
@@ -227,15 +227,15 @@ def test_neighbours_are_those_of_sklearn(data: Data, binary: bool) -> None:
         for i, row in enumerate(near.kneighbors(return_distance=False, n_neighbors=k))
         for j in row
     }
-    joined = run_full.join_neighbours(Data(x=x, edge_index=data.edge_index), k)
+    joined = run_full.join_neighbours(Data(x=x, edge_index=data.edge_index), k, 1.5)
     found = joined.edge_index[:, data.edge_index.shape[1] :]
     assert {*map(tuple, found.t().tolist())} == expected
     weight = joined.edge_weight[data.edge_index.shape[1] :]
-    assert torch.equal(weight, torch.full((k * (n - 1),), 1 / k))
+    assert torch.equal(weight, torch.full((k * (n - 1),), 1.5 / k))
 
 
 def test_neighbours_join_a_graph_once(cfg: Config, data: Data) -> None:
-    joined = run_full.join_neighbours(data, 2)
+    joined = run_full.join_neighbours(data, 2, 1.0)
     whole, by_hand = view_of(data, replace(cfg, neighbours=2)), view_of(joined, cfg)
     assert torch.equal(whole.adj.to_dense(), by_hand.adj.to_dense())
     assert len(whole.edges[0]) > len(view_of(data, cfg).edges[0])
@@ -244,6 +244,6 @@ def test_neighbours_join_a_graph_once(cfg: Config, data: Data) -> None:
     assert len(view_of(data, replace(cfg, neighbours=1000)).edges[0])  # more than there are
 
 
-def test_neighbours_refuse_gat(cfg: Config, data: Data) -> None:
-    with pytest.raises(ValueError, match="expected gcn, where edges have weights"):
-        view_of(data, replace(cfg, encoder="gat", neighbours=2))
+def test_gat_refuses_neighbours(cfg: Config) -> None:
+    with pytest.raises(ValueError, match="neighbours = 2: expected 0 with encoder gat"):
+        replace(cfg, encoder="gat", neighbours=2)

@@ -106,6 +106,11 @@ def test_controls(cfg: Config, data: Data) -> None:
     powers = [adj.matrix_power(k) @ data.x for k in range(1, 11)]
     assert any(torch.allclose(results["SGC"].z, p, atol=1e-5) for p in powers)
     assert results["SGC"].val == max(linear_probe(p, data).val for p in powers)
+    joined = run_full.controls(data, replace(cfg, neighbours=2, neighbour_weight=0.5))
+    adj = run_full.View.of(data, replace(cfg, neighbours=2, neighbour_weight=0.5)).adj.to_dense()
+    powers = [adj.matrix_power(k) @ data.x for k in range(1, 11)]
+    assert joined.pop("SGC, neighbours").val == max(linear_probe(p, data).val for p in powers)
+    assert {k: r.val for k, r in joined.items()} == {k: r.val for k, r in results.items()}
 
 
 PUBLISHED = {
