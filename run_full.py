@@ -120,6 +120,7 @@ _CCA |= dict(regulariser="decorrelation", norm="none", skip=False, out=512, warm
 _BEST = _CCA | dict(hidden=1024, neighbours=20, mask=0.3, feat1=0.0, feat2=0.0, epochs=30)
 _BEST |= dict(eval_every=15)
 _BGRL = dict(mask=0.0, skip=False, epochs=150, warmup=15, eval_every=10)
+_WIDE = dict(layers=1, hops=2, out=1024, neighbours=20, epochs=60, warmup=6, eval_every=20)
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "best": {
         "cora": _BEST,
@@ -130,8 +131,8 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "card": {"cora": {}, "citeseer": _GAT, "pubmed": dict(mask=0.6, edge1=0.4)},
     "bgrl": {
-        "cora": _BGRL | dict(embed_hops=1),
-        "citeseer": _BGRL | dict(layers=1, out=512, lr=2e-3, epochs=100, warmup=10),
+        "cora": _BGRL | _WIDE | dict(embed_hops=2),
+        "citeseer": _BGRL | _WIDE | dict(embed_hops=1, lr=2e-3),
         "pubmed": _BGRL | dict(feat1=0.2, edge1=0.2, feat2=0.1, edge2=0.3, epochs=60, warmup=6),
     },
 }

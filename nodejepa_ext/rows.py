@@ -23,7 +23,7 @@ Row = dict[str, Any]
 HERE = Path(__file__).parent
 # Parts of run_full.py that change no number, or only through settings that the row holds itself.
 SPEECH = {"knob", "check_fields", "Config", "PRESETS", "PUBLISHED", "preset", "command_line"}
-SPEECH |= {"configure", "Run", "main", "_GAT", "_CCA", "_BEST", "_BGRL"}
+SPEECH |= {"configure", "Run", "main", "_GAT", "_CCA", "_BEST", "_BGRL", "_WIDE"}
 # Sources that became others without changing a number: hash then -> hash now, and why.
 SAME = {  # run_full.py
     "30b0824873e13738": "6c98f208112400df",  # edge weights: of 1, they change nothing

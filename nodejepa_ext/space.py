@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 FIELDS = {f.name: f for f in fields(Config) if f.name not in ("seed", "device", "precision")}
 KINDS: dict[str, type] = {name: type(f.default) for name, f in FIELDS.items()}
-JOINT = ("encoder", "hidden", "out", "heads")  # Config checks them against each other
+JOINT = ("encoder", "hidden", "out", "neighbours", "heads")  # Config checks them against each other
 
 # Around the preset `best`, ten knobs a graph; widths stay, so that effective ranks compare.
 NEAR: Settings = {
@@ -56,7 +56,7 @@ BUILT_IN: dict[str, Settings] = {
     "cora": NEAR | {"layers": [1, 2]},  # and any other graph
     "citeseer": NEAR | {"hops": {"low": 1, "high": 3}},
     "pubmed": NEAR  # a step costs eight of Cora's
-    | {"epochs": {"low": 20, "high": 80, "step": 10}, "target_hops": {"low": 0, "high": 2}},
+    | {"epochs": {"low": 20, "high": 80, "step": 5}, "target_hops": {"low": 0, "high": 2}},
 }
 
 

@@ -41,7 +41,7 @@ from nodejepa_ext.space import BUILT_IN, FIELDS, Space, differences, read_space
 from run_full import Config
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
-BEST = run_full.preset("best", "cora")
+BEST = replace(run_full.preset("best", "cora"), neighbours=0)
 KNOWN = ", ".join(FIELDS)
 
 
@@ -516,7 +516,8 @@ def test_a_refused_combination_does_not_hide(text: str) -> None:
 
 def test_the_values_of_a_refused_combination_are_named() -> None:
     said = (
-        "encoder = gat, hidden = 512, out = 100, heads = 8: expected a divisor of hidden and of out"
+        "encoder = gat, hidden = 1024, out = 100, neighbours = 0, heads = 8: expected a divisor of "
+        "hidden and of out"
     )
     with pytest.raises(ValueError, match=said):
         read("encoder = ['gcn', 'gat']\nout = [64, 100]\nheads = [4, 8]")
