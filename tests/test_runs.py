@@ -532,7 +532,7 @@ def test_edge_weights(ext: Command, graph: Path, finished: Path, tmp_path: Path)
     assert not np.allclose(z_of(tmp_path / "r-apart"), z_of(finished))
     out = tmp_path / "gat"
     assert ext("train", apart, "--out", out, *SHORT, "--encoder", "gat") == 2
-    assert "expected gcn, for where edges have weights" in ext.err and not out.exists()
+    assert "expected gcn, where edges have weights" in ext.err and not out.exists()
 
 
 def test_auto_needs_no_labels(data: Data) -> None:
