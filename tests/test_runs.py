@@ -34,6 +34,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -548,10 +549,23 @@ def test_auto_needs_no_labels(data: Data) -> None:
         edges = torch.cat([torch.stack([cycle[0], (cycle[1] + k) % 60]) for k in range(steps)], 1)
         graph = Data(x=x, edge_index=torch.cat([edges, edges.flip(0)], 1))
         assert auto.nearest(graph)[0] == name
-        assert auto.auto(graph)[0] == run_full.preset("best", name)
         for preset in run_full.PRESETS:
             assert auto.settings(preset, graph)[0] == run_full.preset(preset, name)
             assert auto.settings(preset, graph, "cora")[0] == run_full.preset(preset, "cora")
+
+
+def test_auto_adds_own_features_where_edges_mislead() -> None:
+    sides = torch.arange(60) % 2  # two kinds of nodes
+    x = torch.nn.functional.one_hot(sides, 2).float()
+    index = torch.arange(60).repeat(2)
+    for step, likeness, own in ((2, 0.75, False), (1, 0.25, True)):  # edges in a kind, and across
+        edges = torch.stack([index, (index + step) % 60])
+        graph = Data(x=x, edge_index=torch.cat([edges, edges.flip(0)], 1))
+        assert auto.likeness(graph) == pytest.approx(likeness, abs=0.01)
+        cfg, why = auto.auto(graph)
+        expected = replace(run_full.preset("best", "cora"), neighbours=0, own_features=own)
+        assert cfg == expected and ("own features" in why) == own
+    assert auto.likeness(Data(x=x, edge_index=torch.empty(2, 0, dtype=torch.long))) == 0.5
 
 
 @pytest.mark.parametrize(
