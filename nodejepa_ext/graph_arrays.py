@@ -204,6 +204,8 @@ def masks_of(
     wide = {key: mask[:, None] if mask.ndim == 1 else mask for key, mask in masks.items()}  # [N, k]
     for (one, first), (other, second) in itertools.combinations(wide.items(), 2):
         refuse(name, f"{one} and {other}", first & second, first, "a node in one of them only")
+    if split is not None and widths:
+        notices.append(f"masks of {max(widths)} splits: split {split} is taken")
     if split is not None:
         masks = {key: m if m.ndim == 1 else m[:, split] for key, m in masks.items()}
     for key, mask in masks.items():

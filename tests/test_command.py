@@ -157,7 +157,8 @@ def test_precedence_and_files(tmp_path: Path) -> None:
     assert [row["seed"] for row in ours] == [5, 6]
     cfg = ours[0]["config"]
     assert (cfg["epochs"], cfg["lr"], cfg["mask"], cfg["hidden"]) == (4, 0.02, 0.4, 16)
-    assert {row["method"] for row in rows} == {"best", "untrained", "raw features", "SGC"}
+    names = {"best", "untrained", "raw features", "SGC", "SGC, neighbours"}
+    assert {row["method"] for row in rows} == names
     need = {
         "val",
         "test",

@@ -27,7 +27,7 @@ from torch_geometric.data import Data
 import run_full
 from nodejepa_ext import auto, evaluate
 from nodejepa_ext.baselines import fastrp
-from nodejepa_ext.subject import Source, read
+from nodejepa_ext.graphs import read_graph
 
 SPLITS = 5
 OURS = ("propagated", "own")
@@ -51,7 +51,7 @@ def controls(bare: Data) -> Iterator[tuple[str, list[Tensor]]]:
 
 
 def measured(name: str, seeds: int) -> Iterator[Row]:
-    data = read(Source.of(name)).graph.data
+    data = read_graph(name, split=None).data
     official = "train_mask" in data
     parts = evaluate.node_splits(data, None if official else SPLITS)[:SPLITS]
     bare = Data(x=data.x.to_dense(), edge_index=data.edge_index, edge_weight=data.edge_weight)
