@@ -4,12 +4,19 @@
 2. What report.json says of its rows, their accuracies say when they are averaged again.
 3. The README shows every line of every report's tables.
 4. Every command is a plan, and its rows are rows of that plan: the same settings.
+5. The headline's rows are of seeds 1000 to 1019 and of the presets as they are, and both READMEs
+   show their means.
+6. The table of `auto` is what its rows say.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +24,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import run_full
 from nodejepa_ext import commands
 from nodejepa_ext.commands import app
 from nodejepa_ext.rows import Rows, key
@@ -89,3 +97,26 @@ def test_commands_are_the_plans_of_their_rows(
         for part in ("config", "parts"):
             assert rows[one][part].items() <= job[part].items()
         assert (rows[one]["kind"], rows[one]["final"]) == (job["kind"], job["final"])
+
+
+@pytest.mark.parametrize("graph", run_full.GRAPHS)
+def test_headline(graph: str) -> None:
+    folder = ROOT / "ablations/recipe"
+    rows = [json.loads(line) for line in (folder / "headline.jsonl").read_text().splitlines()]
+    own = [row for row in rows if (row["graph"], row["method"]) == (graph, "best")]
+    assert [row["seed"] for row in own] == [*range(1000, 1020)]
+    preset = asdict(run_full.preset("best", graph))
+    assert all(row["config"] | {"seed": 0} == preset for row in own)
+    test = 100 * np.array([row["test"] for row in own])
+    cell = f"{test.mean():.1f} ± {test.std(ddof=1):.1f} ["
+    for readme in (ROOT / "README.md", folder / "README.md"):
+        line = next(s for s in readme.read_text().splitlines() if s.startswith("| **`best`**"))
+        assert cell in line.split("|")[2 + [*run_full.GRAPHS].index(graph)]
+
+
+def test_auto_table() -> None:
+    folder = ROOT / "ablations/auto"
+    command = [sys.executable, str(folder / "measure.py"), "--table"]
+    rows, here = (folder / "rows.jsonl").read_bytes(), os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, input=rows, env=here, capture_output=True, check=True)
+    assert done.stdout.decode().strip() in (folder / "README.md").read_text()
