@@ -203,7 +203,7 @@ def test_a_run_writes_what_it_says(ext: Command, graph: Path, finished: Path) ->
         "200 nodes",
         "Effective rank",
         "Validation accuracy",
-        "mean degree",
+        "an edge joins nodes",
         "Kept: epoch",
     ):
         assert words in report
