@@ -193,6 +193,7 @@ def averaged(whole: View, h: Tensor) -> Rows:
     at, value = starts(whole), whole.adj.values()
 
     def some(rows: slice) -> Tensor:
+        """[C, width], by a product with these rows of the adjacency."""
         own = slice(at[rows.start], at[rows.stop])
         index = whole.entries[:, own].clone()
         index[0] -= rows.start
@@ -210,6 +211,7 @@ def attended(gat: Any, whole: View, h: Tensor) -> Rows:
     h = h.view(len(h), heads, -1).transpose(0, 1).contiguous()  # [H, N', width / H]
 
     def some(rows: slice) -> Tensor:
+        """[C, width], attention over the neighbours of these rows."""
         index = whole.entries[:, at[rows.start] : at[rows.stop]].clone()
         score = F.leaky_relu(to[index[0]] + fro[index[1]], gat.negative_slope)  # [entries, H]
         index[0] -= rows.start

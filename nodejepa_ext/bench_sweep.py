@@ -1,9 +1,8 @@
 """How far a sweep scales: what a storage carries, and what a second worker is worth.
 
-Beside `bench`, which measures a training step. The storage is measured without training: several
-real supervisors drive the sweep's own code (`sweep_pool.Sweep`) with workers that answer at once,
-so that nothing is left but asking, reporting, pruning and telling. Run as
-`python -m nodejepa_ext.bench_sweep`, it is one such supervisor.
+Beside `bench`, which measures a training step. The storage is measured without training: real
+supervisors drive the sweep's own code (`sweep_pool.Sweep`) with workers that answer at once, so
+that asking, reporting, pruning and telling is left. Run as a module, it is one such supervisor.
 """
 
 from __future__ import annotations
@@ -162,15 +161,15 @@ def supervise(job: Job, report: Report) -> Row:
 
 def measure(points: list[Row], trials: int, progress: Say) -> list[Row]:
     """Each point {"storage", "url", "folder", "size", "supervisors", "workers"} -> a row each:
-    {"storage", "size", "trials" in the study at first, a few more, "supervisors",
-    "trials_per_second" of all, "cpu_seconds" a trial, "cpu_share" of a supervisor's time}.
-    RunError 1: a supervisor failed."""
+    {"storage", "size", "trials" in the study at first, "supervisors", "trials_per_second" of all,
+    "cpu_seconds" a trial, "cpu_share" of a supervisor's time}. RunError 1: a supervisor failed."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     before = past(ten_knobs(), max(point["size"] for point in points))
     heard: list[list[Row]] = [[] for _ in points]
     ready: set[tuple[int, int]] = set()
 
     def jobs() -> Iterator[Job | None]:
+        """The supervisors of each point, once those of the point before have ended."""
         for at, point in enumerate(points):
             progress("{storage}, {size} trials, {supervisors} supervisor(s)".format(**point))
             point["trials"] = fill(point, before)
@@ -274,6 +273,7 @@ def storages(
 
 
 def empty(title: str, *columns: str) -> Table:
+    """A table without rows."""
     from rich.table import Table
 
     table = Table(title=title, title_justify="left")

@@ -46,6 +46,7 @@ def patient(
 
     @wraps(operation)
     def repeated(self: PostgresStore, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """`operation`, as often as it takes."""
         began, pause = 0.0, 0.1
         while True:
             try:
@@ -212,6 +213,8 @@ class PostgresStore(Store, RDBStorage):
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
     ) -> bool:
+        """Optuna's; RUNNING claims the trial, and a state that was stored before its confirmation
+        was lost counts as set."""
         if state == TrialState.RUNNING:
             return self.claim(trial_id)
         try:

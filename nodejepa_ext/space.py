@@ -14,8 +14,7 @@ after a graph says a field anew:
     [citeseer]
     layers = 1
 
-A field that is absent, or whose condition does not hold, keeps the value of the configuration that
-the sweep starts from.
+A field that is absent, or whose condition does not hold, keeps the value that the sweep starts at.
 """
 
 from __future__ import annotations
@@ -346,6 +345,7 @@ def parse_range(name: str, entry: Settings, when: Settings) -> Range:
 
 
 def parse_when(name: str, entry: Any) -> dict[str, tuple[Any, ...]]:
+    """Field -> the values at which the knob `name` varies. ValueError: no such table."""
     if not isinstance(entry, dict) or not entry:
         raise ValueError(f"{name}.when = {entry!r}: expected a table of fields and values")
     when = {}

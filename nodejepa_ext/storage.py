@@ -232,6 +232,8 @@ class FileStore(Store, JournalStorage):
         return alive
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        """Optuna's -> the trial's id; one whose template has the key of a trial in the study is
+        that trial."""
         template = template_trial or self.claimed()
         with self.log.alone():
             if key := template.system_attrs.get(KEY):
@@ -243,6 +245,7 @@ class FileStore(Store, JournalStorage):
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
     ) -> bool:
+        """Optuna's -> whether it is set; a trial that becomes RUNNING gets this owner."""
         with self.log.alone():
             done = super().set_trial_state_values(trial_id, state, values)
             if done and state == TrialState.RUNNING:
@@ -266,6 +269,7 @@ class FileStore(Store, JournalStorage):
         return reaped
 
     def close(self) -> None:
+        """Gives up the sign of life, and the journal; trials still RUNNING can then be reaped."""
         if self.life >= 0:
             (self.folder / self.owner).unlink(missing_ok=True)
             os.close(self.life)

@@ -51,6 +51,7 @@ def controls(bare: Data) -> Iterator[tuple[str, list[Tensor]]]:
 
 
 def measured(name: str, seeds: int) -> Iterator[Row]:
+    """The rows of one graph: controls, then each setting trained and untrained, seed by seed."""
     data = read_graph(name, split=None).data
     official = "train_mask" in data
     parts = evaluate.node_splits(data, None if official else SPLITS)[:SPLITS]
@@ -105,6 +106,7 @@ def table(rows: list[Row]) -> Iterator[str]:
 
 
 def main() -> None:
+    """Rows, a line each, or with --table the table of those on standard input."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--graphs", default="")
     parser.add_argument("--seeds", type=int, default=1)

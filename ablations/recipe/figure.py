@@ -47,6 +47,7 @@ def points(folders: list[Path]) -> Points:
 
 
 def main() -> None:
+    """One panel a graph, to --out."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--out", type=Path, required=True)

@@ -57,6 +57,7 @@ def again(row: dict[str, Any], data: Data) -> str:
 
 
 def main() -> None:
+    """One line a trial, of those that the options choose."""
     parser = argparse.ArgumentParser(description=__doc__)
     for flag in ("--graph", "--trial", "--stage", "--seed"):
         parser.add_argument(flag, type=int if flag == "--seed" else str)
