@@ -201,11 +201,14 @@ def load_graph(name: str, folder: Path | None = None) -> Data:
 def join_neighbours(data: Data, k: int, total: float) -> Data:
     """x, edges [2, E'] and edge_weight [E'] of data, and from each node edges of weight total / k
     to the k others most similar in features. Similar: by the cosine of rows; where a row of x has
-    one value beside 0, as a bag of words has, of these words weighted by rarity, log N / count."""
+    one value beside 0, as a bag of words has, or each column two values, as words standardised
+    have, of these words weighted by rarity, log N / count."""
     n, x, weight = len(data.x), data.x.to_dense().float().cpu(), data.edge_weight
-    some = x != 0
+    low, high = x.aminmax(dim=0)  # [F]
+    two = torch.equal(x, torch.where(x > low, high, low))
+    some = x > low if two else x != 0
     words = torch.where(some, (n / some.sum(0).clamp(min=1)).log(), 0)  # [N, F]
-    flat = torch.equal(x, some * x.amax(1, keepdim=True))  # every row holds one value beside 0
+    flat = two or torch.equal(x, some * x.amax(1, keepdim=True))
     x, found = F.normalize(words if flat else x), list[Tensor]()
     for rows in torch.arange(n).split(2**25 // n + 1):
         cosine = (x[rows] @ x.t()).index_put_((rows - rows[0], rows), torch.tensor(0.0))
@@ -494,12 +497,14 @@ def step_loss(
     online, both, streams = cfg.target == "online", cfg.directions == 2, state.streams
     view1 = whole.augment(cfg.feat1, cfg.edge1, streams["view1"])
     view2 = whole.augment(cfg.feat2, cfg.edge2, streams["view2"])
+    if not online:
+        with torch.no_grad():  # first, while nothing is held for a backward pass
+            t2 = state.target_encoder(view2)  # [N, D]
+            t1 = state.target_encoder(view1) if both else t2  # [N, D]
     z1 = state.encoder(view1, hidden)  # [N, D] the context
     z2 = state.encoder(view2) if both or online or term else z1  # [N, D]
-    teacher = state.encoder if online else state.target_encoder
-    with torch.set_grad_enabled(online):
-        t2 = z2 if online else teacher(view2)  # [N, D]
-        t1 = teacher(view1) if both else t2  # [N, D]
+    if online:
+        t2, t1 = z2, state.encoder(view1) if both else z2
     losses, first = [], hidden if cfg.loss_nodes == "hidden" else None
     for z, t, at in ((z1, t2, first), (z2, t1, None))[: cfg.directions]:
         t = whole.average(t, cfg.target_hops)
@@ -526,6 +531,7 @@ def train(
     term = regulariser or REGULARISERS[cfg.regulariser]
     while state.step < cfg.epochs:
         lr, momentum = schedule(state.step, cfg)
+        state.optimizer.zero_grad()  # first: no gradient is held while the next step is built
         hidden = mask_fn(data, cfg.mask, state.streams["mask"]).to(device) if cfg.mask else None
         with torch.autocast(device.type, torch.bfloat16, enabled=fast):
             loss = step_loss(cfg, state, whole, hidden, term)
@@ -534,7 +540,6 @@ def train(
             bad = [name for name, t in named.items() if not t.isfinite().all()] + ["the loss"]
             raise RunError(f"epoch {state.step + 1}: {bad[0]} is the first tensor not finite", 7)
         state.optimizer.param_groups[0]["lr"] = lr
-        state.optimizer.zero_grad()
         loss.backward()
         state.optimizer.step()
         if cfg.target == "ema":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any, Self
 
 import numpy as np
@@ -123,7 +123,7 @@ class NodeJEPA(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"settings: {', '.join(sorted(bad))}: expected some of {own}")
         given = {name: value for name, value in named.items() if value is not None}
         base, why = auto.settings(self.preset, data)
-        return replace(base, **settings | given), why
+        return auto.adapted(base, settings | given), why
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
