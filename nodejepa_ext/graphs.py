@@ -61,7 +61,7 @@ def read_graph(
     features. The graph is taken as undirected. Weights of one pair in one direction are summed, of
     its two directions the larger is kept. split: which of k masks; None: all [N, k]. normalise:
     `rows`, by their sum as in run_full; `columns`, to mean 0 and variance 1; `auto`, rows where
-    features are not negative and at most a fifth are not zero, else columns; `none`.
+    features are not negative and at most a quarter not zero, else columns; `none`.
 
     GraphError: no sound graph. ValueError: no such way of reading. ImportError: no pyarrow."""
     if normalise not in RULES:
@@ -170,9 +170,9 @@ def sound(name: str, a: Arrays, split: int | None, notices: list[str]) -> Graph:
 def rule_for(x: Tensor) -> str:
     """`rows` where features [N, F] look like bags of words, tf-idf or one-hot codes: none is
     negative, few are not zero; numbers of any other kind come in units of their own: `columns`.
-    A fifth lies between PubMed (10 %: rows, as published) and Amazon Photo (35 %: columns are
+    A quarter lies between PubMed (10 %: rows, as published) and Amazon Photo (35 %: columns are
     better, ablations/auto)."""
-    return "rows" if bool((x >= 0).all()) and 5 * x.count_nonzero() <= x.numel() else "columns"
+    return "rows" if bool((x >= 0).all()) and 4 * x.count_nonzero() <= x.numel() else "columns"
 
 
 def normalised(x: Tensor, rule: str) -> tuple[Tensor, list[str]]:

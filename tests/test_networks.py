@@ -212,15 +212,18 @@ def test_bf16_stays_close(cfg: Config, sparse_data: Data) -> None:
     assert run_full.placement(replace(cfg, precision="bf16"))[1]
 
 
-@pytest.mark.parametrize("binary", [True, False])
-def test_neighbours_are_those_of_sklearn(data: Data, binary: bool) -> None:
+@pytest.mark.parametrize("kind", ["numbers", "words by rows", "words by columns"])
+def test_neighbours_are_those_of_sklearn(data: Data, kind: str) -> None:
     n, k = len(data.x), 3
     x = torch.rand(n, 24, generator=torch.Generator().manual_seed(1))
     x = x * (x > 0.5)
     x[0] = 0
     words = (x > 0).float()
-    x = words / words.sum(1, keepdim=True).clamp(min=1) if binary else x
-    rare = words * (n / words.sum(0)).log() if binary else x
+    rare = x if kind == "numbers" else words * (n / words.sum(0)).log()
+    if kind == "words by rows":
+        x = words / words.sum(1, keepdim=True).clamp(min=1)
+    elif kind == "words by columns":
+        x = (words - words.mean(0)) / words.std(0)
     near = NearestNeighbors(n_neighbors=k + 1, metric="cosine").fit(rare[1:].numpy())
     expected = {
         (i + 1, int(j) + 1)

@@ -563,9 +563,26 @@ def test_auto_adds_own_features_where_edges_mislead() -> None:
         graph = Data(x=x, edge_index=torch.cat([edges, edges.flip(0)], 1))
         assert auto.likeness(graph) == pytest.approx(likeness, abs=0.01)
         cfg, why = auto.auto(graph)
-        expected = replace(run_full.preset("best", "cora"), neighbours=0, own_features=own)
+        joined = {"neighbours": 20, "neighbour_weight": 0.8}  # a fifth of four edges
+        expected = replace(run_full.preset("best", "cora"), **joined, own_features=own)
         assert cfg == expected and ("own features" in why) == own
     assert auto.likeness(Data(x=x, edge_index=torch.empty(2, 0, dtype=torch.long))) == 0.5
+
+
+def test_auto_weighs_neighbours_by_the_edges(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    bare = Data(x=data.x, edge_index=data.edge_index)
+    cfg, why = auto.auto(bare)
+    assert cfg.neighbour_weight == round(0.2 * data.num_edges / 60, 2) and "joined" in why
+    heavy = Data(**bare, edge_weight=torch.full((data.num_edges,), 10.0))
+    assert auto.auto(heavy)[0].neighbour_weight == round(2.0 * data.num_edges / 60, 2)
+    assert auto.auto(Data(x=data.x, edge_index=data.edge_index[:, :2]))[0].neighbour_weight == 0.2
+    gat = auto.adapted(cfg, {"encoder": "gat", "mask": 0.1})  # which takes no edge weights
+    assert (gat.encoder, gat.mask, gat.neighbours) == ("gat", 0.1, 0)
+    with pytest.raises(ValueError, match="neighbours = 3: expected 0 with encoder gat"):
+        auto.adapted(cfg, {"encoder": "gat", "neighbours": 3})
+    monkeypatch.setattr(auto, "LARGEST", 59)
+    cfg, why = auto.auto(bare)
+    assert cfg.neighbours == 0 and "joined" not in why
 
 
 @pytest.mark.parametrize(
