@@ -39,19 +39,20 @@ COLLAPSED = 0.5  # of the highest rank seen: less is never kept
 Settings = dict[str, Any]
 
 
-def auto(data: Data) -> tuple[Config, str]:
-    """Settings for a graph with features, and why: those of `best` on Cora; 20 neighbours, weighing
-    a fifth of what a node's edges do, but in graphs of more nodes than were measured, since finding
-    them takes time in N^2; own features beside the propagated ones where edges do not join nodes
-    that are alike. Labels and masks have no say. Measured in ablations/auto."""
+def auto(data: Data, structural: bool = False) -> tuple[Config, str]:
+    """Settings for a graph, and why: those of `best` on Cora; 20 neighbours, weighing a fifth of
+    what a node's edges do, but where features are `structural`, made of the edges themselves, and
+    in graphs of more nodes than were measured, since finding them takes time in N^2; own features
+    beside the propagated ones where edges do not join nodes that are alike. Labels and masks have
+    no say. Measured in ablations/auto."""
     n, alike = len(data.x), likeness(data)
     own = alike < ALIKE
     edges, weight = data.edge_index.shape[1], data.edge_weight
     strength = (edges if weight is None else float(weight.sum())) / n
     why = f"an edge joins nodes more alike than chance with probability {alike:.2f}"
     why += ": own features beside the propagated ones" * own
-    joined = {"neighbours": 0, "neighbour_weight": 1.0}
-    if n <= LARGEST:
+    joined: Settings = {"neighbours": 0, "neighbour_weight": 1.0}
+    if n <= LARGEST and not structural:
         joined = {"neighbours": 20, "neighbour_weight": round(WEIGHT * max(strength, 1.0), 2)}
         why += "; each node joined to the 20 of most similar features"
     return replace(run_full.preset("best", "cora"), **joined, own_features=own), why
@@ -81,13 +82,15 @@ def nearest(data: Data) -> tuple[str, str]:
     return ("pubmed" if dense > 0.05 else "citeseer" if degree < 3.5 else "cora"), why
 
 
-def settings(name: str, data: Data, graph: str = "") -> tuple[Config, str]:
+def settings(
+    name: str, data: Data, graph: str = "", *, structural: bool = False
+) -> tuple[Config, str]:
     """The preset `name`, of `graph` where it is an embedded one, else of the nearest to data, and
-    why. ValueError: there is none of that name."""
+    why; structural: see `auto`. ValueError: there is none of that name."""
     if name not in NAMES:
         raise ValueError(f"--preset {name}: expected one of {', '.join(NAMES)}")
     if name == "auto":
-        return auto(data)
+        return auto(data, structural)
     if graph in GRAPHS:
         return run_full.preset(name, graph), f"`{name}` on {graph}"
     graph, why = nearest(data)

@@ -85,7 +85,7 @@ class NodeJEPA(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         graph = graph_of(X)
         scaling = Scaling.fit(graph.data.x, self.normalise)
         data = scaling.prepare(graph)
-        config, why = self._config(data)
+        config, why = self._config(data, scaling.rule == "structural")
         batches.check(self.batch_nodes, Parts())
         auto.check_memory(data, config, batch_nodes=self.batch_nodes)
         result = batches.train(config, data, self.batch_nodes, on_epoch=auto.label_free)
@@ -114,15 +114,15 @@ class NodeJEPA(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         names = [f"nodejepa{i}" for i in range(self.embedding_.shape[1])]
         return np.array(names, object)
 
-    def _config(self, data: Data) -> tuple[Config, str]:
-        """preset < settings < parameters, and why this preset."""
+    def _config(self, data: Data, structural: bool) -> tuple[Config, str]:
+        """preset < settings < parameters, and why this preset; structural: see `auto.auto`."""
         named = {name: value for name, value in self.get_params().items() if name in FIELDS}
         settings = dict(self.settings or {})
         if bad := settings.keys() - (FIELDS - named.keys()):
             own = ", ".join(sorted(FIELDS - named.keys()))
             raise ValueError(f"settings: {', '.join(sorted(bad))}: expected some of {own}")
         given = {name: value for name, value in named.items() if value is not None}
-        base, why = auto.settings(self.preset, data)
+        base, why = auto.settings(self.preset, data, structural=structural)
         return auto.adapted(base, settings | given), why
 
     def __sklearn_tags__(self) -> Any:

@@ -164,7 +164,8 @@ def tables(report: Report) -> Iterator[Table]:
             columns |= {title: {m: cell(of[figure] if figure else of) for m, of in found.items()}}
     for name, title in (("effective_rank", "rank"), ("cosine", "cosine"), ("min_std", "min std")):
         meters = report["collapse"].items()
-        columns[title] = {method: f"{found[name]:.3g}" for method, found in meters}
+        form = ".0f" if name == "effective_rank" else ".3g"
+        columns[title] = {method: f"{found[name]:{form}}" for method, found in meters}
     units = {"linear": "splits", "knn": "splits", "cluster": "k-means seeds"}
     said = [f"{t}: {len(tasks[t][OURS]['rows'])} {unit}" for t, unit in units.items() if t in tasks]
     yield table("Nodes", columns, "; ".join([*said, "rank, cosine, min std: meters of collapse"]))

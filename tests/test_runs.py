@@ -580,6 +580,7 @@ def test_auto_weighs_neighbours_by_the_edges(data: Data, monkeypatch: pytest.Mon
     assert (gat.encoder, gat.mask, gat.neighbours) == ("gat", 0.1, 0)
     with pytest.raises(ValueError, match="neighbours = 3: expected 0 with encoder gat"):
         auto.adapted(cfg, {"encoder": "gat", "neighbours": 3})
+    assert auto.settings("auto", bare, structural=True)[0].neighbours == 0  # they tell it twice
     monkeypatch.setattr(auto, "LARGEST", 59)
     cfg, why = auto.auto(bare)
     assert cfg.neighbours == 0 and "joined" not in why

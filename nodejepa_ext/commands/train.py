@@ -194,7 +194,8 @@ def begin(
     runs.vacant(folder, overwrite)  # before a graph is read, which may take its time
     torch.set_num_threads(args.threads or torch.get_num_threads())
     ready = read(Source.of(args.graph, *tables))
-    base, why = auto.settings(preset, ready.graph.data, args.graph or "")
+    structural = ready.scaling.rule == "structural"
+    base, why = auto.settings(preset, ready.graph.data, args.graph or "", structural=structural)
     cfg, parts = auto.resolve(base, args, args.graph or "")
     cfg = replace(cfg, seed=seed)
     for notice in (*ready.graph.notices, f"settings: {why}"):
