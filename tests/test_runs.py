@@ -195,7 +195,7 @@ def test_a_run_writes_what_it_says(ext: Command, graph: Path, finished: Path) ->
     assert names == {f"step-000000{n}.{kind}" for n in (10, 12) for kind in ("json", "safetensors")}
     model, again = runs.load_model(finished), runs.source_graph(finished)
     assert torch.equal(run_full.embed(model.encoder, again.data), torch.from_numpy(z_of(finished)))
-    assert model.features == 12 and model.cfg.hidden == 16 and model.scaling.rule == "rows"
+    assert model.features == 12 and model.cfg.hidden == 16 and model.scaling.rule == "columns"
     with np.load(finished / "embeddings.npz", allow_pickle=False) as npz:
         assert npz["node_id"].tolist() == [f"v{i}" for i in range(200)]
     report = (finished / "report.md").read_text()
