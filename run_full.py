@@ -198,18 +198,22 @@ def load_graph(name: str, folder: Path | None = None) -> Data:
     return Data(x=x, edge_index=edges, y=y.long(), **masks)
 
 
-def join_neighbours(data: Data, k: int, total: float) -> Data:
-    """x, edges [2, E'] and edge_weight [E'] of data, and from each node edges of weight total / k
-    to the k others most similar in features. Similar: by the cosine of rows; where a row of x has
-    one value beside 0, as a bag of words has, or each column two values, as words standardised
-    have, of these words weighted by rarity, log N / count."""
-    n, x, weight = len(data.x), data.x.to_dense().float().cpu(), data.edge_weight
+def comparable(x: Tensor) -> Tensor:
+    """x [N, F] as rows of unit length, whose products say how alike nodes are. Where a row has one
+    value beside 0, as a bag of words has, or each column two values, as words standardised have:
+    of these words, weighted by rarity, log N / count."""
+    x = x.to_dense().float().cpu()
     low, high = x.aminmax(dim=0)  # [F]
     two = torch.equal(x, torch.where(x > low, high, low))
     some = x > low if two else x != 0
-    words = torch.where(some, (n / some.sum(0).clamp(min=1)).log(), 0)  # [N, F]
-    flat = two or torch.equal(x, some * x.amax(1, keepdim=True))
-    x, found = F.normalize(words if flat else x), list[Tensor]()
+    words = torch.where(some, (len(x) / some.sum(0).clamp(min=1)).log(), 0)  # [N, F]
+    return F.normalize(words if two or torch.equal(x, some * x.amax(1, keepdim=True)) else x)
+
+
+def join_neighbours(data: Data, k: int, total: float) -> Data:
+    """x, edges [2, E'] and edge_weight [E'] of data, and from each node edges of weight total / k
+    to the k others most similar in features (`comparable`)."""
+    n, x, weight, found = len(data.x), comparable(data.x), data.edge_weight, list[Tensor]()
     for rows in torch.arange(n).split(2**25 // n + 1):
         cosine = (x[rows] @ x.t()).index_put_((rows - rows[0], rows), torch.tensor(0.0))
         near, others = cosine.topk(min(k, n - 1))  # [rows, k]

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch_geometric.data import Data
 
 import run_full
@@ -59,12 +58,13 @@ def auto(data: Data, structural: bool = False) -> tuple[Config, str]:
 
 
 def likeness(data: Data) -> float:
-    """Probability that the ends of an edge have features of larger cosine than a random pair of
-    nodes, ties counted half: of 100,000 drawn pairs of both. 0.5 where there are no edges."""
+    """Probability that the ends of an edge have more similar features than a random pair of nodes,
+    as `run_full.comparable` sees them, ties counted half: of 100,000 drawn pairs of both. 0.5 where
+    there are no edges."""
     edges, generator = data.edge_index.cpu(), torch.Generator().manual_seed(0)
     if not edges.numel():
         return 0.5
-    x = F.normalize(data.x.to_dense().float().cpu())
+    x = run_full.comparable(data.x)
     some = edges[:, torch.randint(edges.shape[1], (PAIRS,), generator=generator)]
     random = torch.randint(len(x), (2, PAIRS), generator=generator)
     ours, others = (
