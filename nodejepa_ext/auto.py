@@ -30,7 +30,7 @@ from run_full import GRAPHS, PRESETS, Config, RunError, StopTraining, TrainState
 NAMES = ("auto", *PRESETS)
 REFUSED = ("can't allocate memory", "not enough memory", "out of memory", "bad_alloc")
 SHARE = 0.8  # of the free memory, at most
-PAIRS, ALIKE = 100_000, 0.6
+PAIRS, ALIKE = 100_000, 0.5
 LARGEST, WEIGHT = 20_000, 0.2  # nodes; of a node's mean edge weights together
 PATIENCE = 5  # evaluations without a better epoch
 PLATEAU = 0.01  # of what the loss fell in all: less is no fall
