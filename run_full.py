@@ -198,16 +198,23 @@ def load_graph(name: str, folder: Path | None = None) -> Data:
     return Data(x=x, edge_index=edges, y=y.long(), **masks)
 
 
-def comparable(x: Tensor) -> Tensor:
-    """x [N, F] as rows of unit length, whose products say how alike nodes are. Where a row has one
-    value beside 0, as a bag of words has, or each column two values, as words standardised have:
-    of these words, weighted by rarity, log N / count."""
-    x = x.to_dense().float().cpu()
+def words(x: Tensor) -> Tensor | None:
+    """Which words a node has, [N, F] bool, where features x [N, F] are words: a row has one value
+    beside 0, as a bag of words has, or each column two values, as words standardised have."""
     low, high = x.aminmax(dim=0)  # [F]
-    two = torch.equal(x, torch.where(x > low, high, low))
-    some = x > low if two else x != 0
-    words = torch.where(some, (len(x) / some.sum(0).clamp(min=1)).log(), 0)  # [N, F]
-    return F.normalize(words if two or torch.equal(x, some * x.amax(1, keepdim=True)) else x)
+    if torch.equal(x, torch.where(x > low, high, low)):
+        return x > low
+    some = x != 0
+    return some if torch.equal(x, some * x.amax(1, keepdim=True)) else None
+
+
+def comparable(x: Tensor) -> Tensor:
+    """x [N, F] as rows of unit length, whose products say how alike nodes are; words are weighted
+    by rarity, log N / count."""
+    x = x.to_dense().float().cpu()
+    if (some := words(x)) is not None:
+        x = torch.where(some, (len(x) / some.sum(0).clamp(min=1)).log(), 0)
+    return F.normalize(x)
 
 
 def join_neighbours(data: Data, k: int, total: float) -> Data:

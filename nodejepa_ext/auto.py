@@ -39,22 +39,27 @@ Settings = dict[str, Any]
 
 
 def auto(data: Data, structural: bool = False) -> tuple[Config, str]:
-    """Settings for a graph, and why: those of `best` on Cora; 20 neighbours, weighing a fifth of
-    what a node's edges do, but where features are `structural`, made of the edges themselves, and
+    """Settings for a graph, and why: those of `best` on Cora; 20 neighbours where features are
+    words (`run_full.words`), but not where they are `structural`, made of the edges themselves, nor
     in graphs of more nodes than were measured, since finding them takes time in N^2; own features
-    beside the propagated ones where edges do not join nodes that are alike. Labels and masks have
-    no say. Measured in ablations/auto."""
-    n, alike = len(data.x), likeness(data)
+    beside the propagated ones where edges join nodes that are less alike than chance. Labels and
+    masks have no say. Measured in ablations/auto."""
+    alike, n = likeness(data), len(data.x)
     own = alike < ALIKE
-    edges, weight = data.edge_index.shape[1], data.edge_weight
-    strength = (edges if weight is None else float(weight.sum())) / n
     why = f"an edge joins nodes more alike than chance with probability {alike:.2f}"
     why += ": own features beside the propagated ones" * own
-    joined: Settings = {"neighbours": 0, "neighbour_weight": 1.0}
-    if n <= LARGEST and not structural:
-        joined = {"neighbours": 20, "neighbour_weight": round(WEIGHT * max(strength, 1.0), 2)}
-        why += "; each node joined to the 20 of most similar features"
-    return replace(run_full.preset("best", "cora"), **joined, own_features=own), why
+    plain = replace(run_full.preset("best", "cora"), neighbours=0, own_features=own)
+    if structural or n > LARGEST or run_full.words(data.x.to_dense().float().cpu()) is None:
+        return plain, why
+    why += "; each node joined to the 20 of most similar features"
+    return replace(plain, **joined(data)), why
+
+
+def joined(data: Data) -> Settings:
+    """20 neighbours, which together weigh a fifth of what a node's edges do on average."""
+    total = data.edge_index.shape[1] if data.edge_weight is None else float(data.edge_weight.sum())
+    weight = WEIGHT * max(total / len(data.x), 1.0)
+    return {"neighbours": 20, "neighbour_weight": round(weight, 2)}
 
 
 def likeness(data: Data) -> float:

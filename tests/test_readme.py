@@ -44,7 +44,7 @@ def test_python_blocks_run(
     assert len(blocks) == 3
     for block in blocks:
         exec(block.replace("epochs=100", "epochs=2"), names)
-    assert names["z"].shape == (60, 1024) and "silhouette" in names["report"]
+    assert names["z"].shape == (60, 512) and "silhouette" in names["report"]
 
 
 @pytest.mark.parametrize("line", COMMANDS)

@@ -569,13 +569,20 @@ def test_auto_adds_own_features_where_edges_mislead() -> None:
     assert auto.likeness(Data(x=x, edge_index=torch.empty(2, 0, dtype=torch.long))) == 0.5
 
 
-def test_auto_weighs_neighbours_by_the_edges(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
-    bare = Data(x=data.x, edge_index=data.edge_index)
+def test_auto_joins_neighbours_in_words(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    edges, words = data.edge_index, (data.x > 0.3).float()
+    bare = Data(x=words, edge_index=edges)
     cfg, why = auto.auto(bare)
     assert cfg.neighbour_weight == round(0.2 * data.num_edges / 60, 2) and "joined" in why
     heavy = Data(**bare, edge_weight=torch.full((data.num_edges,), 10.0))
     assert auto.auto(heavy)[0].neighbour_weight == round(2.0 * data.num_edges / 60, 2)
-    assert auto.auto(Data(x=data.x, edge_index=data.edge_index[:, :2]))[0].neighbour_weight == 0.2
+    assert auto.auto(Data(x=words, edge_index=edges[:, :2]))[0].neighbour_weight == 0.2
+    for x, joined in (
+        (words / words.sum(1, keepdim=True), True),
+        ((words - words.mean(0)) / words.std(0), True),
+        (data.x, False),  # numbers
+    ):
+        assert (auto.auto(Data(x=x, edge_index=edges))[0].neighbours == 20) == joined
     gat = auto.adapted(cfg, {"encoder": "gat", "mask": 0.1})  # which takes no edge weights
     assert (gat.encoder, gat.mask, gat.neighbours) == ("gat", 0.1, 0)
     with pytest.raises(ValueError, match="neighbours = 3: expected 0 with encoder gat"):

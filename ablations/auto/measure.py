@@ -31,15 +31,16 @@ from nodejepa_ext.graphs import read_graph
 
 SPLITS = 20  # where the file has none
 OURS = ("propagated", "own", "joined", "joined, own")
-RULES = [(joins, alike) for joins in (False, True) for alike in (0.0, auto.ALIKE, 1.0)]
+JOINS = ("never", "words", "always")
+RULES = [(joins, alike) for joins in JOINS for alike in (0.0, auto.ALIKE, 1.0)]
 Row = dict[str, Any]
 
 
 def settings(bare: Data) -> dict[str, run_full.Config]:
     """What `auto` chooses between: own features or not, on the graph with neighbours or without."""
-    joined = replace(auto.auto(bare)[0], eval_every=0, device="cpu")
-    plain = replace(joined, neighbours=0, neighbour_weight=1.0)
-    both = [replace(cfg, own_features=own) for cfg in (plain, joined) for own in (False, True)]
+    plain = replace(run_full.preset("best", "cora"), neighbours=0, eval_every=0, device="cpu")
+    graphs = plain, replace(plain, **auto.joined(bare))
+    both = [replace(cfg, own_features=own) for cfg in graphs for own in (False, True)]
     return dict(zip(OURS, both, strict=True))
 
 
@@ -59,10 +60,11 @@ def measured(name: str, seeds: int, splits: int) -> Iterator[Row]:
     official = "train_mask" in data
     parts = evaluate.node_splits(data, None if official else SPLITS)[: splits or None]
     bare = Data(x=data.x.to_dense(), edge_index=data.edge_index, edge_weight=data.edge_weight)
+    alike, some = auto.likeness(bare), run_full.words(bare.x.float())
 
     def row(setting: str, seed: int, val: list[float], spent: float = 0.0) -> Row:
         found = {"graph": Path(name).stem, "setting": setting, "seed": seed, "val": val}
-        return found | {"cpu_seconds": spent, "likeness": auto.likeness(bare)}
+        return found | {"cpu_seconds": spent, "likeness": alike, "words": some is not None}
 
     def judged(z: Tensor) -> list[float]:
         return [run_full.linear_probe(z, part).val for part in parts]
@@ -82,33 +84,33 @@ def table(rows: list[Row]) -> Iterator[str]:
     """Markdown: a line a graph. The rule of the column "left out" is that of RULES with the highest
     mean lead on the other graphs: accuracy minus that of the best control."""
     found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    alike = {}
+    alike, words = {}, {}
     for row in rows:
         found[row["graph"]][row["setting"]].append(100 * float(np.mean(row["val"])))
-        alike[row["graph"]] = row["likeness"]
+        alike[row["graph"]], words[row["graph"]] = row["likeness"], row["words"]
     mean = {g: {s: float(np.mean(v)) for s, v in by.items()} for g, by in found.items()}
 
-    def chosen(graph: str, rule: tuple[bool, float]) -> str:
-        return OURS[2 * rule[0] + (alike[graph] < rule[1])]
+    def chosen(graph: str, rule: tuple[str, float]) -> str:
+        joins = rule[0] == "always" or rule[0] == "words" and words[graph]
+        return OURS[2 * joins + (alike[graph] < rule[1])]
 
-    def lead(graph: str, rule: tuple[bool, float]) -> float:
+    def lead(graph: str, rule: tuple[str, float]) -> float:
         ours, by = chosen(graph, rule), mean[graph]
         others = [by[s] for s in ("raw features", "SGC", "FastRP", f"untrained {ours}")]
         return by[ours] - max(others)
 
     names = ("raw features", "SGC", "FastRP", *OURS)
-    yield (
-        "| graph | likeness | "
-        + " | ".join(names)
-        + " | `auto` | its untrained | lead | left out |"
-    )
-    yield "|" + "---|" * (len(names) + 6)
+    last = "`auto` | its untrained | lead | left out"
+    yield f"| graph | words | likeness | {' | '.join(names)} | {last} |"
+    yield "|" + "---|" * (len(names) + 7)
     for graph, by in mean.items():
         best = max(RULES, key=lambda r: np.mean([lead(g, r) for g in mean if g != graph]))
-        ours, rule = chosen(graph, (True, auto.ALIKE)), (True, auto.ALIKE)
+        rule = ("words", auto.ALIKE)
+        ours = chosen(graph, rule)
         cells = [f"{by[name]:.1f}" for name in (*names, ours, f"untrained {ours}")]
         cells += [f"{lead(graph, rule):+.1f}", f"{lead(graph, best):+.1f}"]
-        yield f"| {graph} | {alike[graph]:.2f} | " + " | ".join(cells) + " |"
+        about = f"{'yes' if words[graph] else 'no'} | {alike[graph]:.2f}"
+        yield f"| {graph} | {about} | " + " | ".join(cells) + " |"
 
 
 def main() -> None:
