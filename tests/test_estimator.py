@@ -82,7 +82,7 @@ def test_life_of_an_estimator(data: Data) -> None:
 
 def test_example_of_the_documentation(data: Data) -> None:
     z = nodejepa_ext.NodeJEPA(epochs=100, seed=0).fit_transform(data)
-    assert z.shape == (60, 1024) and np.isfinite(z).all()
+    assert z.shape == (60, 512) and np.isfinite(z).all()
 
 
 def test_equal_bits(data: Data) -> None:
