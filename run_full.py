@@ -23,6 +23,7 @@ import sys
 import time
 import tomllib
 import warnings
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache, partial
 from importlib.metadata import version
@@ -245,16 +246,40 @@ def product(a: Tensor, b: Tensor) -> Tensor:
     return torch.sparse.mm(a, b, "sum") if csr else a @ b
 
 
+class Product(torch.autograd.Function):
+    """Sparse a [n, m] @ dense b [m, D]; its transpose a_t [m, n] brings b's gradient, as fast."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, a_t: Tensor, b: Tensor) -> Tensor:
+        ctx.save_for_backward(a_t)
+        return product(a, b)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[None, None, Tensor]:
+        (a_t,) = ctx.saved_tensors
+        return None, None, product(a_t, g.contiguous())
+
+
+def thinned(a: Tensor, rows: Tensor | None, columns: Tensor | None) -> Tensor:
+    """Coalesced COO a [n, m] without rows and columns that are False in [n] and [m]; None: all."""
+    row, column = a.indices()
+    some = [kept[index] for kept, index in ((rows, row), (columns, column)) if kept is not None]
+    at = torch.stack(some).all(0).nonzero()[:, 0]
+    left = a.indices().index_select(1, at), a.values()[at]
+    return torch.sparse_coo_tensor(*left, a.shape, is_coalesced=True, check_invariants=False)
+
+
 class View(NamedTuple):
     """A graph as one augmentation leaves it; N' = N, or N + 1 with a [REG] node."""
 
-    x: Tensor  # [N, F] dense, or COO where that is faster; the same in all views
-    edges: Tensor  # [2, E]: all undirected edges, each once
-    weight: Tensor  # [E]: theirs, 1 in a graph without
-    fixed: Tensor  # [2, ...]: self-loops, and both directions of the [REG] node's edges
+    x: Tensor  # [N, F] dense, the same in all views; or COO, where faster, of the columns left
+    x_t: Tensor  # [F, N] its transpose, COO; of a dense x, x
     columns: Tensor  # [F] bool: the feature columns left
-    entries: Tensor  # [2, nnz]: target and source of the edges left, sorted
-    adj: Tensor  # [N', N'] D^-1/2 (A + I) D^-1/2 of the edges left (Kipf and Welling 2017)
+    num_edges: int  # undirected ones, before any is dropped
+    edge: Tensor  # [nnz] the edge that an entry comes from; num_edges: none, it is never dropped
+    weight: Tensor  # [nnz] its weight, 1 in a graph without
+    entries: Tensor  # [2, nnz] target and source: edges both ways, self-loops, [REG]'s; sorted
+    adj: Tensor  # [N', N'] D^-1/2 (A + I) D^-1/2 of the entries (Kipf and Welling 2017)
 
     @classmethod
     def of(cls, data: Data, cfg: Config) -> View:
@@ -266,6 +291,7 @@ class View(NamedTuple):
         x = data.x.float().to_sparse_coo().coalesce()
         few = x.values().numel() < (0.05 if fast else 0.2) * x.numel()  # bf16 GEMM is quick
         x = (x if few and device.type != "mps" else x.to_dense()).to(device)
+        x = x.bfloat16() if fast else x
         weight = data.edge_weight
         if weight is not None and cfg.encoder == "gat":
             raise ValueError("encoder = gat: expected gcn, where edges have weights")
@@ -273,25 +299,39 @@ class View(NamedTuple):
         edges, weight = pyg.remove_self_loops(data.edge_index, weight)
         edges, weight = pyg.to_undirected(edges, weight, n, reduce="max")
         once = edges[0] < edges[1]
-        edges, weight = edges[:, once].to(device), weight[once].to(device)
+        edges, weight = edges[:, once], weight[once]
         star = torch.stack([torch.arange(n), torch.full((n,), n)])[:, : n * cfg.reg_node]
         fixed = torch.cat([torch.arange(n + cfg.reg_node).expand(2, -1), star, star.flip(0)], 1)
-        x, unset = x.bfloat16() if fast else x, edges  # what augment fills in
-        whole = cls(x, edges, weight, fixed.to(device), unset, unset, unset)
-        return whole.augment(0, 0, Generator())
+        entries = torch.cat([edges, edges.flip(0), fixed], 1)
+        weight = torch.cat([weight, weight, torch.ones(fixed.shape[1])])
+        edge = torch.arange(edges.shape[1])
+        edge = torch.cat([edge, edge, torch.full(fixed.shape[1:], len(edge))])
+        order = (entries[0] * (n + 1) + entries[1]).argsort()
+        entries, weight, edge = (t[..., order].to(device) for t in (entries, weight, edge))
+        x_t = x.t().coalesce() if x.is_sparse else x
+        whole = cls(x, x_t, edge, edges.shape[1], edge, weight, entries, weight)
+        return whole.augment(0, 0, Generator())  # brings columns and adj
 
     def augment(self, feat: float, edge: float, generator: Generator) -> View:
         """Zeroes feature columns at rate feat and drops undirected edges at rate edge."""
         columns = torch.rand(self.x.shape[1], generator=generator) >= feat
-        kept = torch.rand(self.edges.shape[1], generator=generator) >= edge
-        left, w = self.edges[:, kept := kept.to(self.x.device)], self.weight[kept]
-        entries = torch.cat([left, left.flip(0), self.fixed], 1)
-        w = torch.cat([w, w, w.new_ones(self.fixed.shape[1])])
-        entries, w = pyg.coalesce(entries, w)
+        stays = torch.rand(self.num_edges, generator=generator) >= edge
+        columns, stays = columns.to(self.x.device), F.pad(stays, (0, 1), value=True)
+        at = stays.to(self.x.device)[self.edge].nonzero()[:, 0]
+        entries, weight = self.entries.index_select(1, at), self.weight[at]
         row, col = entries
-        scale = torch.bincount(row, w).float().rsqrt()  # [N'], finite: every node has a self-loop
-        adj = matrix(entries, scale[row] * scale[col] * w, (len(scale), len(scale)))
-        return self._replace(columns=columns.to(self.x.device), entries=entries, adj=adj)
+        scale = torch.bincount(row, weight).float().rsqrt()  # [N']; finite: all have self-loops
+        adj = matrix(entries, scale[row] * scale[col] * weight, (len(scale), len(scale)))
+        x, x_t = self.x, self.x_t
+        if x.is_sparse:
+            x, x_t = thinned(x, None, columns), thinned(x_t, columns, None)
+        return View(x, x_t, columns, self.num_edges, self.edge[at], weight, entries, adj)
+
+    def without(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """x and x_t without hidden nodes: dense, [N - M, F]; else with empty rows, columns."""
+        if not self.x.is_sparse:
+            return self.x[~hidden], self.x_t
+        return thinned(self.x, ~hidden, None), thinned(self.x_t, None, ~hidden)
 
     def average(self, z: Tensor, hops: int) -> Tensor:
         """z [N, D] averaged over neighbours, hops times; the [REG] node has no say."""
@@ -301,28 +341,36 @@ class View(NamedTuple):
 
 
 class BatchNormPReLU(torch.autograd.Function):
-    """PReLU(batch norm(x)), x [N, D] in fp32 or bf16, statistics and gradients of weights in fp32.
-    Its backward makes few passes over memory, where that of the stock pair on a CPU is slow."""
+    """PReLU(batch norm(x)) on a CPU, x [N, D] in fp32 or bf16, statistics in fp32. What one pass
+    leaves of a block of rows is still in the processor's cache when the next takes it up."""
+
+    ROWS = 512  # of a block: at D = 512 in bf16 half a MiB
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, slope: Tensor, *weights: Tensor) -> Tensor:
         scale, shift, mean, var = weights
-        y, mean, rstd = torch.native_batch_norm(x, scale, shift, mean, var, True, 0.1, 1e-5)
-        ctx.save_for_backward(x, slope, scale, shift, mean, rstd)
-        return F.leaky_relu_(y, slope.item())
+        mean, var = torch.batch_norm_update_stats(x, mean, var, 0.1)
+        ctx.save_for_backward(x, slope, scale, shift, mean, var)
+        y, rows = torch.empty_like(x), BatchNormPReLU.ROWS
+        for part, out in zip(x.split(rows), y.split(rows), strict=True):
+            part = F.batch_norm(part, mean, var, scale, shift)
+            torch.ops.aten.leaky_relu.out(part, slope.item(), out=out)
+        return y
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         """g [N, D] -> gradients of x, slope, scale and shift."""
-        x, slope, scale, shift, mean, rstd = ctx.saved_tensors
-        gain, low = scale * rstd, x.dtype  # [D]
-        y = torch.addcmul((shift - mean * gain).to(low), x, gain.to(low))  # [N, D]
-        d_y = torch.ops.aten.leaky_relu_backward(g, y, slope.item(), False)
-        d_slope, d_shift = y.clamp_(max=0).mul_(g).sum().float(), d_y.sum(0).float()
-        d_scale = (torch.mul(d_y, x, out=y).sum(0).float() - mean * d_shift) * rstd
-        slant = gain * rstd * d_scale / len(x)
-        d_x = d_y.mul_(gain.to(low)).addcmul_(x, -slant.to(low))
-        d_x += (mean * slant - gain * d_shift / len(x)).to(low)
+        x, slope, scale, shift, mean, var = ctx.saved_tensors
+        rstd, rows, leak = (var + 1e-5).rsqrt(), BatchNormPReLU.ROWS, slope.item()
+        gain, shift = (scale * rstd).to(x.dtype), (shift - mean * scale * rstd).to(x.dtype)  # [D]
+        d_slope, d_y = torch.zeros_like(slope), torch.empty_like(x)  # y: x normalised
+        for part, g_part, out in zip(*(t.split(rows) for t in (x, g, d_y)), strict=True):
+            y = torch.addcmul(shift, part, gain)
+            torch.ops.aten.leaky_relu_backward.grad_input(g_part, y, leak, False, grad_input=out)
+            d_slope += y.clamp_(max=0).mul_(g_part).sum()
+        batch_norm_backward = torch.ops.aten.native_batch_norm_backward
+        saved = scale, None, None, mean, rstd, True, 1e-5, [True] * 3
+        d_x, d_scale, d_shift = batch_norm_backward(d_y, x, *saved)
         return d_x, d_slope, d_scale, d_shift, None, None
 
 
@@ -339,9 +387,10 @@ class NormPReLU(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x [N, D] -> [N, D]."""
         mean, var = (s if torch.is_grad_enabled() else s.clone() for s in (self.mean, self.var))
-        if self.norm == "batch" and self.training:
-            return BatchNormPReLU.apply(x, self.slope, self.scale, self.shift, mean, var)
-        x = F.batch_norm(x, mean, var, self.scale, self.shift) if self.norm == "batch" else x
+        weights = self.scale, self.shift
+        if self.norm == "batch" and self.training and x.is_cpu:
+            return BatchNormPReLU.apply(x, self.slope, *weights, mean, var)
+        x = F.batch_norm(x, mean, var, *weights, self.training) if self.norm == "batch" else x
         return torch.lerp(F.relu(x), x, self.slope.to(x.dtype))
 
 
@@ -351,7 +400,7 @@ class Layer(nn.Module):
     def __init__(self, cfg: Config, width_in: int, width: int, linear: bool) -> None:
         super().__init__()
         weights = torch.empty(1 + cfg.skip, width_in, width)  # the convolution's, the skip's
-        self.weights = nn.Parameter(torch.stack([nn.init.xavier_uniform_(w) for w in weights]))
+        self.weights = nn.ParameterList(map(nn.init.xavier_uniform_, weights))
         self.bias = nn.Parameter(torch.zeros(width)) if cfg.norm == "none" else None
         self.hops, self.finish = cfg.hops, nn.Identity() if linear else NormPReLU(cfg.norm, width)
         self.gat: Any = None
@@ -362,7 +411,8 @@ class Layer(nn.Module):
     def forward(self, view: View, h: Tensor, *skip: Tensor) -> Tensor:
         """h [N', width]: the layer's input @ weights[0]; skip: its input @ weights[1], if any."""
         for _ in range(self.hops):
-            h = self.gat(h.float(), view.entries.flip(0)) if self.gat else product(view.adj, h)
+            adj, edges = view.adj, view.entries.flip(0)
+            h = self.gat(h.float(), edges) if self.gat else Product.apply(adj, adj, h)
         h = h if self.bias is None else h + self.bias.to(h.dtype)
         return self.finish(sum(skip, h))
 
@@ -376,31 +426,31 @@ class Encoder(nn.Module):
         linear = [False] * (cfg.layers - 1) + [cfg.norm == "none"]
         self.layers: Any = nn.ModuleList(map(partial(Layer, cfg), widths, widths[1:], linear))
         self.mask, self.reg = (nn.Parameter(torch.zeros(num_features)) for _ in range(2))
-        self.own = nn.Parameter(nn.init.xavier_uniform_(torch.empty(num_features, cfg.out)))
+        own = torch.empty(num_features * cfg.own_features, cfg.out)
+        self.own = nn.Parameter(nn.init.xavier_uniform_(own))
 
     def forward(self, view: View, hidden: Tensor | None = None) -> Tensor:
         """-> z [N, D], D = out, twice that with own_features; hidden [N] bool: seen as [MASK]."""
-        x, dense = view.x, not view.x.is_sparse
-        if not dense:
-            left = view.columns[x.indices()[1]]
-            left = left if hidden is None else left & ~hidden[x.indices()[0]]
-            x = matrix(x.indices()[:, left], x.values()[left], x.shape)
+        x, x_t = (view.x, view.x_t) if hidden is None else view.without(hidden)
+        if not (dense := not x.is_sparse):
+            x, x_t = (matrix(a.indices(), a.values(), a.shape) for a in (x, x_t))
 
         def lift(weight: Tensor) -> Tensor:
             """x @ weight [N', width]. x is not copied: its zero columns are zero rows of weight."""
-            w, token = weight.to(x.dtype), (self.mask @ weight).to(x.dtype)
-            h = product(x, w * view.columns[:, None] if dense else w)
-            if hidden is not None and dense:  # [MASK] enters after the product
-                h = torch.where(hidden[:, None], token, h)
-            elif hidden is not None:
-                h = torch.addr(h, hidden.to(h.dtype), token)
+            w = weight.to(x.dtype)
+            h = product(x, w * view.columns[:, None]) if dense else Product.apply(x, x_t, w)
+            if hidden is not None:  # [MASK] enters after the product
+                token, seen = (self.mask @ weight).to(x.dtype), (~hidden).nonzero()[:, 0]
+                wide = token.expand(len(hidden), -1)  # [N, width]
+                h = wide.index_copy(0, seen, h) if dense else h.addr_(hidden.to(h.dtype), token)
             return torch.cat([h, (self.reg @ weight)[None].to(h.dtype)]) if self.cfg.reg_node else h
 
-        h = self.layers[0](view, *map(lift, self.layers[0].weights))  # [N', hidden]
+        # Views of weights: of themselves autocast would keep a bf16 copy and add up its gradients.
+        h = self.layers[0](view, *(lift(w.view_as(w)) for w in self.layers[0].weights))
         for layer in self.layers[1:]:
-            h = layer(view, *map(h.matmul, layer.weights))
+            h = layer(view, *(h @ w.view_as(w) for w in layer.weights))
         h = torch.cat([h, lift(self.own)], 1) if self.cfg.own_features else h
-        return h[: len(view.x)].float()
+        return (h[:-1] if self.cfg.reg_node else h).float()
 
 
 class MLPPredictor(nn.Module):
@@ -414,7 +464,7 @@ class MLPPredictor(nn.Module):
 
     def forward(self, z: Tensor, hidden: Tensor | None, generator: Generator) -> Tensor:
         """z [N, D] -> [M, D] at the hidden nodes, [N, D] where hidden is None; draws nothing."""
-        return self.layers(z if hidden is None else z[hidden]).float()
+        return self.layers(z if hidden is None else z[hidden.nonzero()[:, 0]]).float()
 
 
 def random_mask(data: Data, ratio: float, generator: Generator) -> Tensor:
@@ -427,7 +477,8 @@ def latent_loss(kind: str, prediction: Tensor, target: Tensor) -> Tensor:
     """Minus the mean cosine of rows (BYOL, eq. 2) or, standardised, minus the inner product of
     columns standardised over the N rows, divided by N (CCA-SSG, eq. 4)."""
     if kind == "cosine":
-        return -F.cosine_similarity(prediction, target).mean()
+        norms = prediction.norm(dim=1) * target.norm(dim=1)  # [N]
+        return -((prediction * target).sum(1) / norms.clamp(min=1e-16)).mean()
     p, t = prediction - prediction.mean(0), target - target.mean(0)
     spread = p.square().sum(0) * t.square().sum(0) + 1e-12  # [D]
     return -((p * t).sum(0) * spread.rsqrt()).sum()
@@ -501,28 +552,44 @@ class TrainState:
         return cls(encoder, copy.deepcopy(encoder).requires_grad_(False), predictor, adamw, streams)
 
 
-def step_loss(
+def step_losses(
     cfg: Config, state: TrainState, whole: View, hidden: Tensor | None, term: Regulariser | None
-) -> Tensor:
-    """The objective of one step; hidden [N] bool: the nodes not to be seen in view 1."""
-    online, both, streams = cfg.target == "online", cfg.directions == 2, state.streams
+) -> Iterator[Tensor]:
+    """The objective of one step in parts, whose sum it is: what is kept for the backward pass of
+    one is gone before the next is built. hidden [N] bool: the nodes not to be seen in view 1."""
+    (device, fast), streams, online = placement(cfg), state.streams, cfg.target == "online"
+    autocast = partial(torch.autocast, device.type, torch.bfloat16, enabled=fast)
     view1 = whole.augment(cfg.feat1, cfg.edge1, streams["view1"])
     view2 = whole.augment(cfg.feat2, cfg.edge2, streams["view2"])
-    if not online:
-        with torch.no_grad():  # first, while nothing is held for a backward pass
-            t2 = state.target_encoder(view2)  # [N, D]
-            t1 = state.target_encoder(view1) if both else t2  # [N, D]
-    z1 = state.encoder(view1, hidden)  # [N, D] the context
-    z2 = state.encoder(view2) if both or online or term else z1  # [N, D]
-    if online:
-        t2, t1 = z2, state.encoder(view1) if both else z2
-    losses, first = [], hidden if cfg.loss_nodes == "hidden" else None
-    for z, t, at in ((z1, t2, first), (z2, t1, None))[: cfg.directions]:
+    first = hidden if cfg.loss_nodes == "hidden" else None
+
+    def guess(z: Tensor, t: Tensor, at: Tensor | None) -> Tensor:
+        """A direction's share of the loss, from its context z [N, D] and target t [N, D]."""
         t = whole.average(t, cfg.target_hops)
         prediction = state.predictor(z, at, streams["predictor"])  # [M, D] at hidden, or [N, D]
-        losses.append(latent_loss(cfg.loss, prediction, t if at is None else t[at]))
-    loss = torch.stack(losses).mean()
-    return loss + cfg.regulariser_weight * term(z1, z2, streams["regulariser"]) if term else loss
+        loss = latent_loss(cfg.loss, prediction, t if at is None else t[at])
+        return loss / cfg.directions
+
+    if not online:
+        with torch.no_grad(), autocast():
+            t2 = state.target_encoder(view2)  # [N, D]
+            t1 = state.target_encoder(view1) if cfg.directions == 2 else t2  # [N, D]
+    if term is None and not online:
+        directions = (view1, hidden, t2, first), (view2, None, t1, None)
+        for view, unseen, t, at in directions[: cfg.directions]:
+            with autocast():
+                loss = guess(state.encoder(view, unseen), t, at)
+            yield loss
+        return
+    with autocast():  # both views at once: a term needs them, or gradients go through both
+        z1, z2 = state.encoder(view1, hidden), state.encoder(view2)  # [N, D]
+        t2, t1 = (z2, z1) if online else (t2, t1)
+        loss = guess(z1, t2, first)
+        if cfg.directions == 2:
+            loss = loss + guess(z2, state.encoder(view1) if online else t1, None)
+        if term:
+            loss = loss + cfg.regulariser_weight * term(z1, z2, streams["regulariser"])
+    yield loss
 
 
 def train(
@@ -537,26 +604,28 @@ def train(
 ) -> Result:
     """Pre-trains on x and edge_index. Labels, where data has them, choose the epoch only, on
     validation nodes. `state` continues a run. RunError 7: the loss is not finite."""
-    (device, fast), whole = placement(cfg), View.of(data, cfg)
+    device, whole = placement(cfg)[0], View.of(data, cfg)
     state = state or TrainState.new(cfg, data, make_predictor)
     term = regulariser or REGULARISERS[cfg.regulariser]
     while state.step < cfg.epochs:
         lr, momentum = schedule(state.step, cfg)
         state.optimizer.zero_grad()  # first: no gradient is held while the next step is built
         hidden = mask_fn(data, cfg.mask, state.streams["mask"]).to(device) if cfg.mask else None
-        with torch.autocast(device.type, torch.bfloat16, enabled=fast):
-            loss = step_loss(cfg, state, whole, hidden, term)
-        if not loss.isfinite():
-            named = {"data.x": whole.x.to_dense(), **dict(state.encoder.named_parameters())}
-            bad = [name for name, t in named.items() if not t.isfinite().all()] + ["the loss"]
-            raise RunError(f"epoch {state.step + 1}: {bad[0]} is the first tensor not finite", 7)
+        total = 0.0
+        for loss in step_losses(cfg, state, whole, hidden, term):
+            if not loss.isfinite():
+                named = {"data.x": whole.x.to_dense(), **dict(state.encoder.named_parameters())}
+                bad = [name for name, t in named.items() if not t.isfinite().all()] + ["the loss"]
+                message = f"{bad[0]} is the first tensor not finite"
+                raise RunError(f"epoch {state.step + 1}: {message}", 7)
+            loss.backward()
+            total += loss.item()
         state.optimizer.param_groups[0]["lr"] = lr
-        loss.backward()
         state.optimizer.step()
         if cfg.target == "ema":
             update_target(state.target_encoder, state.encoder, momentum)
         state.step += 1
-        row = {"epoch": state.step, "loss": loss.item(), "lr": lr, "momentum": momentum}
+        row = {"epoch": state.step, "loss": total, "lr": lr, "momentum": momentum}
         if state.step == cfg.epochs or cfg.eval_every and state.step % cfg.eval_every == 0:
             now = linear_probe(embed(state.encoder, data), data)
             row |= collapse(now.z) | ({"val": now.val} if now.val >= 0 else {})

@@ -1,6 +1,6 @@
 """One training step of Node-JEPA as plain PyG has it: what `bench` holds the reference against.
 
-The same computation as `run_full.step_loss` and its update with target "ema", on dense features
+The same computation as `run_full.step_losses` and its update with target "ema", on dense features
 and stock modules, written the way a competent user would. Shapes: N nodes, F features, D latents.
 """
 

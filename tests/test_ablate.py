@@ -254,7 +254,7 @@ def test_what_counts_as_a_change() -> None:
     found = sources(["arms.py:seams", "masking.py"])
     assert found.keys() == {"run_full.py", "arms.py:seams", "masking.py"}
     kept = code((ROOT / "run_full.py").read_text(), frozenset({"Run", "main"}))
-    assert "def step_loss" in kept and "class Run:" not in kept
+    assert "def step_losses" in kept and "class Run:" not in kept
 
 
 @contextmanager

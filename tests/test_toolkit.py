@@ -101,8 +101,8 @@ def test_textbook_has_as_many_weights(cfg: Config, both_ways: Data) -> None:
     state = run_full.TrainState.new(cfg, both_ways, run_full.MLPPredictor)
     whole = run_full.View.of(both_ways, cfg)
     hidden = run_full.random_mask(both_ways, cfg.mask, state.streams["mask"])
-    loss = run_full.step_loss(cfg, state, whole, hidden, None)
-    loss.backward()
+    for loss in run_full.step_losses(cfg, state, whole, hidden, None):
+        loss.backward()
     book = textbook.Textbook(cfg, both_ways)
     book.step()
     assert learning(state.encoder) == learning(book.encoder) > 0
@@ -117,7 +117,7 @@ def test_textbook_encoder_is_ours(cfg: Config, both_ways: Data) -> None:
         ours.mask.copy_(torch.rand_like(ours.mask))
         book.mask.copy_(ours.mask)
         for i in range(cfg.layers):
-            convolution, skip = ours.get_parameter(f"layers.{i}.weights")
+            convolution, skip = ours.layers[i].weights
             book.get_parameter(f"convs.{i}.lin.weight").copy_(convolution.t())
             book.get_parameter(f"skips.{i}.weight").copy_(skip.t())
     hidden = torch.arange(len(both_ways.x)) % 3 == 0

@@ -139,7 +139,7 @@ def test_kinds_of_target(cfg: Config, data: Data) -> None:
     grads = {}
     for kind in ("frozen", "online"):
         state = train(replace(fixed, target=kind, epochs=1), data).state
-        grads[kind] = state.encoder.layers[0].weights.grad
+        grads[kind] = state.encoder.layers[0].weights[0].grad
     assert not torch.allclose(grads["frozen"], grads["online"])
 
 
@@ -202,7 +202,7 @@ def test_streams_are_separate(cfg: Config, data: Data) -> None:
     def drawn(mask_fn: Callable[..., Tensor]) -> tuple[Any, ...]:
         state = train(replace(cfg, epochs=2, lr=0.0), data, mask_fn=mask_fn).state
         others = {k: g.get_state().tolist() for k, g in state.streams.items() if k != "mask"}
-        return others, state.encoder.layers[0].weights.tolist()
+        return others, state.encoder.layers[0].weights[0].tolist()
 
     def other(data: Data, ratio: float, generator: Generator) -> Tensor:
         torch.rand(7, generator=generator)
@@ -211,7 +211,7 @@ def test_streams_are_separate(cfg: Config, data: Data) -> None:
     assert drawn(run_full.random_mask) == drawn(other)
     a = TrainState.new(cfg, data, MLPPredictor)
     b = TrainState.new(replace(cfg, predictor=0), data, MLPPredictor)
-    assert torch.equal(a.encoder.layers[0].weights, b.encoder.layers[0].weights)
+    assert torch.equal(a.encoder.layers[0].weights[0], b.encoder.layers[0].weights[0])
 
 
 @settings(max_examples=25, deadline=None)
@@ -247,7 +247,7 @@ def test_not_finite(cfg: Config, data: Data) -> None:
 
     def poison(state: TrainState, row: dict[str, float]) -> None:
         with torch.no_grad():
-            state.encoder.layers[1].weights[0, 0, 0] = float("inf")
+            state.encoder.layers[1].weights[0][0, 0] = float("inf")
 
     with pytest.raises(RunError, match=r"epoch 2: layers\.1\.weights"):
         train(cfg, data, on_epoch=poison)
