@@ -30,7 +30,7 @@ SAME = {  # run_full.py
     "30b0824873e13738": "3ef6e1e6bfe94907",  # edge weights: of 1, they change nothing
     "a603f863732f3994": "3ef6e1e6bfe94907",  # neighbours: 0 of them change nothing
     "6c98f208112400df": "3ef6e1e6bfe94907",  # neighbours by words that were standardised; order
-    "fe55c7d2ce4f71fb": "3ef6e1e6bfe94907",  # rounding: batch norm by blocks, cosine, directions apart
+    "fe55c7d2ce4f71fb": "3ef6e1e6bfe94907",  # rounding: batch norm, cosine, directions
 }
 LATER = {
     "neighbours": 0,
