@@ -11,7 +11,9 @@
 9.  Streams are separate: a changed mask leaves views and initial weights alone.
 10. Views: an edge drop keeps symmetry and the asked rate; feature columns too.
 11. A loss that is not finite ends the run with code 7 and names the first bad tensor.
-12. It learns: on the block model the probe of a trained encoder beats that of raw features.
+12. The parts of a step, each with its own backward pass, have the gradient of their sum; a run
+    with a regulariser, or gradients through both branches, has one part.
+13. It learns: on the block model the probe of a trained encoder beats that of raw features.
 """
 
 from __future__ import annotations
@@ -251,6 +253,33 @@ def test_not_finite(cfg: Config, data: Data) -> None:
 
     with pytest.raises(RunError, match=r"epoch 2: layers\.1\.weights"):
         train(cfg, data, on_epoch=poison)
+
+
+@pytest.mark.parametrize("changed", [{}, {"encoder": "gat", "heads": 2}, {"directions": 1}])
+def test_parts_have_the_gradient_of_their_sum(
+    cfg: Config, data: Data, changed: dict[str, Any]
+) -> None:
+    cfg, grads = replace(cfg, **changed), []
+    hidden = torch.arange(60) % 3 == 0
+    for apart in (True, False):
+        state = TrainState.new(cfg, data, MLPPredictor)
+        parts = run_full.step_losses(cfg, state, view_of(data, cfg), hidden, None)
+        losses = [loss.backward() or loss for loss in parts] if apart else [*parts]
+        assert len(losses) == cfg.directions
+        apart or torch.stack(losses).sum().backward()
+        learnt = [*state.encoder.parameters(), *state.predictor.parameters()]
+        grads.append([p.grad for p in learnt if p.grad is not None])
+    assert len(grads[0]) > 5
+    torch.testing.assert_close(*grads)
+
+
+def test_joined_terms_are_one_part(cfg: Config, data: Data) -> None:
+    term = run_full.REGULARISERS["decorrelation"]
+    for changed, regulariser in (({"target": "online"}, None), ({}, term)):
+        own = replace(cfg, **changed)
+        state, whole = TrainState.new(own, data, MLPPredictor), view_of(data, own)
+        (loss,) = run_full.step_losses(own, state, whole, None, regulariser)
+        assert loss.isfinite()
 
 
 def test_it_learns(cfg: Config, data: Data) -> None:
