@@ -140,14 +140,16 @@ def toml_of(path: Path) -> Settings:
 def training_bytes(n: int, e: int, f: int, nonzero: int, cfg: Config) -> int:
     """Of memory that training takes beyond the graph itself; nonzero: of the N * F features.
 
-    Fitted in fp32 to peaks of 2,000 to 20,000 nodes, where it was 0.9 to 1.2 of what was measured;
+    Fitted in fp32 to peaks of 5,000 to 20,000 nodes, where it was 1.0 to 1.6 of what was measured;
     bf16 takes less."""
     widths = [f, *[cfg.hidden] * (cfg.layers - 1), cfg.out]
-    weights = sum((1 + cfg.skip) * a * b for a, b in pairwise(widths)) + f * cfg.out
+    weights = sum((1 + cfg.skip) * a * b for a, b in pairwise(widths))
+    weights += f * cfg.out * cfg.own_features
     latent = cfg.out * (1 + cfg.own_features)
     weights += (0, latent * latent, 1024 * latent)[cfg.predictor]
     wide = sum(widths[1:-1]) + latent
-    size = 40 * n * (wide + 512 * (cfg.predictor == 2))  # activations and their gradients
+    joined = cfg.target == "online" or cfg.regulariser != "none"  # both views are held at once
+    size = (28, 48)[joined] * n * (wide + 512 * (cfg.predictor == 2))  # with their gradients
     size += 48 * weights  # both encoders, gradients, AdamW, the best, a checkpoint
     e += n * cfg.neighbours
     size += (4 + 12 * (cfg.neighbours > 0)) * n * f + 24 * nonzero + 100 * e
