@@ -9,46 +9,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import safetensors.torch
 import torch
 from torch import Tensor
 
+from nodejepa_ext.files import atomic
 from run_full import RunError, TrainState
 
 FORMAT = 1
 KEPT = 2
 FILES = re.compile(r"step-\d{8,}\.(json|safetensors)")
-UNFINISHED = re.compile(r"\..+\.\d+\.tmp")  # what `atomic` leaves when its process is killed
 Tensors = dict[str, Tensor]
-
-
-@contextmanager
-def atomic(path: Path) -> Iterator[BinaryIO]:
-    """A binary file, empty, that becomes `path`, on disk, when the block ends; an error leaves
-    what was there. OSError: it cannot be written."""
-    temp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temp.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temp.replace(path)
-    finally:
-        with suppress(OSError):
-            temp.unlink()
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # the new name as well
-    finally:
-        os.close(folder)
 
 
 def write(path: Path, payload: bytes | str) -> str:

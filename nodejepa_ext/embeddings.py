@@ -16,8 +16,8 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from nodejepa_ext.checkpoints import atomic
 from nodejepa_ext.features import names
+from nodejepa_ext.files import atomic
 from nodejepa_ext.graph_files import MASKS, Array
 from nodejepa_ext.graphs import Graph, read_graph
 from nodejepa_ext.runs import Model, source_graph

@@ -7,7 +7,6 @@ Shapes: N nodes, E undirected edges, F features, k fixed splits.
 
 from __future__ import annotations
 
-import os
 from contextlib import ExitStack, closing
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,6 +25,7 @@ import run_full
 from nodejepa_ext import graph_arrays as checks
 from nodejepa_ext import graph_files as files
 from nodejepa_ext import graph_tables as tables
+from nodejepa_ext.files import atomic
 from nodejepa_ext.graph_files import CSR, MASKS, Array, Arrays, GraphError
 
 __all__ = ["Graph", "GraphError", "describe", "read_graph", "structural_features", "write_graph"]
@@ -280,15 +280,8 @@ def write_graph(graph: Graph, path: str | Path, *, overwrite: bool = False) -> N
     if graph.node_id is not None or len(arrays) == 1 + ("edge_weight" in data):
         known = graph.node_id
         arrays["node_id"] = np.arange(int(data.num_nodes)) if known is None else known
-    temp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temp.open("wb") as file:
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-            file.flush()
-            os.fsync(file.fileno())
-        temp.replace(path)
-    finally:
-        temp.unlink(missing_ok=True)
+    with atomic(path) as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
 def compact(x: Array) -> Arrays:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import zipfile
 import zlib
 from collections import defaultdict
@@ -18,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from nodejepa_ext.files import atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -286,15 +287,8 @@ def draw_map(graph: str, z: np.ndarray, y: np.ndarray, footnote: str) -> Figure:
 
 def save(figure: Figure, path: Path) -> Path:
     """The PNG, whole or not at all."""
-    temp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temp.open("wb") as file:
-            figure.savefig(file, format="png", dpi=150)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temp, path)
-    finally:
-        temp.unlink(missing_ok=True)
+    with atomic(path) as file:
+        figure.savefig(file, format="png", dpi=150)
     return path
 
 

@@ -19,6 +19,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 from torch import Generator, Tensor, nn
 
+from nodejepa_ext.files import atomic
 from run_full import Config, MLPPredictor
 
 if TYPE_CHECKING:
@@ -156,16 +157,10 @@ def read(path: Path, shape: tuple[int, int]) -> Array | None:
 
 def write(path: Path, pe: Array) -> None:
     """Whole or not at all, and without complaint."""
-    temp = path.with_suffix(f".{os.getpid()}.tmp")
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temp.open("wb") as file:
+        with atomic(path) as file:
             np.savez(file, pe=pe)
-            file.flush()
-            os.fsync(file.fileno())
-        temp.replace(path)
-    with suppress(OSError):
-        temp.unlink(missing_ok=True)
 
 
 class LaplacianPredictor(MLPPredictor):

@@ -29,8 +29,9 @@ from torch_geometric.data import Data
 import run_full
 from nodejepa_ext import auto, batches
 from nodejepa_ext.arms import Parts, effective, seams
-from nodejepa_ext.checkpoints import FILES, UNFINISHED, Checkpoints, atomic, verify, write
+from nodejepa_ext.checkpoints import FILES, Checkpoints, verify, write
 from nodejepa_ext.features import Scaling, names
+from nodejepa_ext.files import UNFINISHED, atomic
 from nodejepa_ext.graphs import Graph, GraphError
 from nodejepa_ext.rows import differences
 from nodejepa_ext.subject import Source, Subject, read

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from collections import Counter
 from importlib.metadata import version
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nodejepa_ext.files import atomic
 from nodejepa_ext.sweep_rounds import (
     Report,
     against_base,
@@ -244,15 +244,8 @@ def write(folder: Path, found: Report) -> None:
     texts = {CURVES: "".join(json.dumps(line) + "\n" for line in curves(found))}
     texts |= {BEST: best_toml(found), RESULTS: json.dumps(found, indent=1) + "\n"}
     for name, text in texts.items():
-        temp = folder / f".{name}.{os.getpid()}.tmp"
-        try:
-            with temp.open("w") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            temp.replace(folder / name)
-        finally:
-            temp.unlink(missing_ok=True)
+        with atomic(folder / name) as file:
+            file.write(text.encode())
 
 
 def shown(value: float | None, objective: str, sign: str = "") -> str:

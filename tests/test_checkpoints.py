@@ -30,7 +30,8 @@ import torch
 from torch_geometric.data import Data
 
 import run_full
-from nodejepa_ext.checkpoints import Checkpoints, atomic, manifest, verify, write
+from nodejepa_ext.checkpoints import Checkpoints, manifest, verify, write
+from nodejepa_ext.files import atomic
 from nodejepa_ext.positional import LaplacianPredictor
 from run_full import Config, RunError, StopTraining, TrainState
 

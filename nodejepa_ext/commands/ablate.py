@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nodejepa_ext.files import atomic
+
 if TYPE_CHECKING:
     from nodejepa_ext.ablate import Plan
     from nodejepa_ext.rows import Rows
@@ -170,9 +172,8 @@ def show(plan: Plan, rows: Rows, as_json: bool) -> None:
         ("report.md", report.markdown(found)),
         ("report.json", json.dumps(found, indent=1) + "\n"),
     ):
-        temp = plan.out / f"{name}.tmp"
-        temp.write_text(text)
-        temp.replace(plan.out / name)
+        with atomic(plan.out / name) as file:
+            file.write(text.encode())
     if as_json:
         typer.echo(json.dumps(found))
         return
