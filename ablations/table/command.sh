@@ -3,5 +3,4 @@
 export OMP_NUM_THREADS=1
 python run_full.py --threads 1 --config ablations/table/best.toml
 python run_full.py --threads 1 --preset bgrl --config ablations/table/bgrl.toml
-python run_full.py --threads 1 --preset card --graphs cora --seeds 5
-python run_full.py --threads 1 --preset card --graphs citeseer --seeds 2
+python run_full.py --threads 1 --preset card
