@@ -242,8 +242,8 @@ def describe(data: Data, *, hidden: int = 512, out: int = 256) -> dict[str, Any]
     facts |= {"splits": max(m.shape[1] for m in masks.values())} if masks else {}
     dense, gather, memory = 90e9, 20e9, 10e9  # of one core: flop / s twice, bytes / s
     lift = 24 * hidden * min(nonzero / gather, n * width / dense)
-    spread = 16 * (2 * e + n) * (hidden + out) / gather + 200 * n * (hidden + out) / memory
-    facts["step_seconds"] = 50 * n * hidden * out / dense + lift + spread
+    spread = 16 * (2 * e + n) * (hidden + out) / gather + 100 * n * (hidden + out) / memory
+    facts["step_seconds"] = 42 * n * hidden * out / dense + lift + spread
     cfg = run_full.Config(hidden=hidden, out=out)
     return facts | {"train_mib": training_bytes(n, e, width, nonzero, cfg) / 2**20}
 
