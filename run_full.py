@@ -251,11 +251,13 @@ class Product(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, a: Tensor, a_t: Tensor, b: Tensor) -> Tensor:
+        """-> a @ b [n, D]."""
         ctx.save_for_backward(a_t)
         return product(a, b)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[None, None, Tensor]:
+        """g [n, D] -> the gradient of b alone, [m, D]."""
         (a_t,) = ctx.saved_tensors
         return None, None, product(a_t, g.contiguous())
 
@@ -348,6 +350,7 @@ class BatchNormPReLU(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, slope: Tensor, *weights: Tensor) -> Tensor:
+        """x [N, D]; weights: scale, shift, running mean and variance [D] -> [N, D]."""
         scale, shift, mean, var = weights
         mean, var = torch.batch_norm_update_stats(x, mean, var, 0.1)
         ctx.save_for_backward(x, slope, scale, shift, mean, var)
