@@ -20,9 +20,10 @@ from torch_geometric.data import Data
 
 import run_full
 from nodejepa_ext import arms as arms_module
+from nodejepa_ext.ablation.revisions import revisions_of
 from nodejepa_ext.arms import Arm, Parts
 from nodejepa_ext.baselines import fastrp
-from nodejepa_ext.rows import Row, Rows, fingerprint, key, sources
+from nodejepa_ext.rows import Row, Rows, key
 from nodejepa_ext.supervisor import Outcome, run_jobs, serve
 from run_full import Config, Result, RunError, StopTraining, TrainState
 
@@ -40,7 +41,7 @@ class Plan:
     args: argparse.Namespace  # of run_full.command_line
     arms: list[Arm]
     graphs: list[str]
-    jobs: list[Row]  # {graph, arm, seed, kind, config, parts, final, sources}
+    jobs: list[Row]  # {graph, arm, seed, kind, config, parts, final, revisions}
     out: Path
     workers: int
     threads: int
@@ -87,23 +88,10 @@ def slug(arms: list[Arm]) -> str:
 def train_job(
     graph: str, arm: str, seed: int, cfg: Config, parts: Parts, final: bool, kind: str = "train"
 ) -> Row:
-    """All that decides a row, with the hashes of the sources that do."""
-    used = {
-        "arms.py:seams": kind == "train",
-        "masking.py": parts.bfs_mask or parts.degree_mask,
-        "positional.py": parts.laplacian_pe,
-        "objectives.py": parts.objective != "none",
-        "baselines.py": kind in FASTRP,
-    }
+    """All that decides a row, with the revisions of the code that does."""
     job: Row = {"graph": graph, "arm": arm, "seed": seed, "kind": kind, "final": final}
     job |= {"config": asdict(replace(cfg, seed=seed)), "parts": asdict(parts)}
-    modules = tuple(module for module, matters in used.items() if matters)
-    return job | {"sources": sources_of(("ablate.py:embedding", *modules))}
-
-
-@cache
-def sources_of(used: tuple[str, ...]) -> dict[str, str]:
-    return sources(list(used))
+    return job | {"revisions": revisions_of(kind, parts)}
 
 
 def control_jobs(
@@ -151,7 +139,7 @@ def work(message: Row) -> Row:
     if message["timing"]:
         return timing(job, cfg, data)
     cpu, wall = time.process_time(), time.monotonic()
-    row: Row = {"status": "ok", "job": job, "hash": fingerprint(job)}
+    row: Row = {"status": "ok", "job": job}
     try:
         result = embedding(job, cfg, data)
     except RunError as error:

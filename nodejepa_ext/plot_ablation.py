@@ -20,7 +20,6 @@ import numpy as np
 
 from nodejepa_ext import plot
 from nodejepa_ext.plot import COLOURS, METERS, Notice, ResultsError, Series
-from nodejepa_ext.rows import LATER
 from nodejepa_ext.stats import interval
 
 if TYPE_CHECKING:
@@ -183,7 +182,7 @@ def budgets(arms: list[Arm]) -> dict[str, int]:
     epochs, others = dict[str, set[int]](), set()
     for arm in arms:
         for row in arm.rows:
-            config = LATER | row["job"]["config"]  # an older row has fewer fields
+            config = row["job"]["config"]
             epochs.setdefault(arm.name, set()).add(config["epochs"])
             same = [config | {"epochs": 0, "seed": 0}, row["job"].get("parts")]
             others.add(json.dumps(same, sort_keys=True))

@@ -1,90 +1,21 @@
 """rows.jsonl: one line a finished run of an ablation, and whether it may stand beside another.
 
-Kept apart from `ablate`: what makes a row trustworthy is here in one place. A row holds its job
-(graph, arm, seed, every setting) and a hash of each source that can change its numbers.
+Kept apart from `ablate`: what makes a row trustworthy is here in one place. A row holds its job:
+graph, arm, seed, every setting, and the revision of each component that decides its numbers.
 """
 
 from __future__ import annotations
 
-import ast
 import fcntl
-import hashlib
-import io
 import json
 import os
 import time
-import tokenize
 from pathlib import Path
 from typing import Any
 
 import run_full
 
 Row = dict[str, Any]
-HERE = Path(__file__).parent
-# Parts of run_full.py that change no number, or only through settings that the row holds itself.
-SPEECH = {"knob", "check_fields", "Config", "PRESETS", "PUBLISHED", "preset", "command_line"}
-SPEECH |= {"configure", "Run", "main", "_GAT", "_CCA", "_BEST", "_BGRL", "_WIDE"}
-# Sources that became others without changing a number, or only the rounding of sums: hash then ->
-# hash now, and what came after it.
-SAME = {  # positional.py, once, then run_full.py
-    "df1544c25e12f3f1": "f7a17a9e8f835761",  # how its cache is written
-    "30b0824873e13738": "3ef6e1e6bfe94907",  # edge weights: of 1, they change nothing
-    "a603f863732f3994": "3ef6e1e6bfe94907",  # neighbours: 0 of them change nothing
-    "6c98f208112400df": "3ef6e1e6bfe94907",  # neighbours by words that were standardised; order
-    "fe55c7d2ce4f71fb": "3ef6e1e6bfe94907",  # rounding: batch norm, cosine, directions
-}
-LATER = {
-    "neighbours": 0,
-    "neighbour_weight": 1.0,
-}  # fields that old rows do not have, at the value that changes nothing
-
-
-def code(source: str, without: frozenset[str] = frozenset(), only: str = "") -> str:
-    """The source without comments, docstrings, blank lines, imports and the top-level names in
-    `without`; `only`: nothing but that one."""
-    lines = source.splitlines()
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
-            lines[token.start[0] - 1] = lines[token.start[0] - 1][: token.start[1]]
-    tree = ast.parse(source)
-    cut = [n for n in tree.body if names(n) & without or only and only not in names(n)]
-    cut += [n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            cut += [node] * isinstance(node.value.value, str)
-    for node in cut:
-        first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
-        lines[first - 1 : node.end_lineno] = [""] * ((node.end_lineno or 0) - first + 1)
-    return "\n".join(line.rstrip() for line in lines if line.strip())
-
-
-def names(node: ast.stmt) -> set[str]:
-    """What a top-level statement defines or changes."""
-    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-    found = {target.id for target in targets if isinstance(target, ast.Name)}
-    return found | {getattr(node, "name", "")}
-
-
-def sources(modules: list[str]) -> dict[str, str]:
-    """File -> hash of its code: run_full.py and the named modules of the toolkit, or one of their
-    names: "arms.py:seams"."""
-    texts = {"run_full.py": code(Path(run_full.__file__).read_text(), frozenset(SPEECH))}
-    for module in modules:
-        file, _, only = module.partition(":")
-        texts[module] = code((HERE / file).read_text(), only=only)
-    return {name: hashlib.sha256(text.encode()).hexdigest()[:16] for name, text in texts.items()}
-
-
-def brought_up(job: Row) -> None:
-    """As it would be written now, where only the writing has changed."""
-    job["sources"] = {name: SAME.get(digest, digest) for name, digest in job["sources"].items()}
-    if "config" in job:
-        job["config"] = LATER | job["config"]
-
-
-def fingerprint(job: Row) -> str:
-    """One hash of a job's settings and sources."""
-    return hashlib.sha256(json.dumps(job, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def key(row: Row) -> tuple[str, str, int]:
@@ -146,7 +77,6 @@ class Rows:
             try:
                 row = json.loads(line)
                 whole = line.endswith(b"\n") and isinstance(row["job"], dict) and key(row)
-                brought_up(row["job"])
             except (ValueError, KeyError, TypeError):
                 whole = None
             if whole:

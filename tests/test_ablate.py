@@ -4,8 +4,8 @@
 2. What would change nothing is refused and named; so is what the reference does not know.
 3. An arm's rows are the same whatever other arms there are, and arms of a seed begin alike.
 4. A finished row is not trained again; a torn last line is dropped and redone.
-5. Rows of other settings or sources are refused with the difference, or moved aside.
-6. Comments, docstrings and what only speaks do not count as a change of sources.
+5. Rows of other settings or revisions are refused with the difference, or moved aside.
+6. A job has the revisions of what it uses, no others.
 7. A killed worker's row is retried once, then failed, exit 5; Ctrl-C keeps rows, exit 130.
 8. A diverged seed is a row, and the table says so; --dry-run leaves nothing behind.
 9. Nothing but --final looks at the test nodes.
@@ -37,7 +37,7 @@ import run_full
 from nodejepa_ext import ablate, arms, report
 from nodejepa_ext.arms import Arm, Parts
 from nodejepa_ext.commands import app
-from nodejepa_ext.rows import Rows, code, key, sources
+from nodejepa_ext.rows import Rows, key
 from run_full import Config
 
 TINY = ["--graphs", "cora", "--hidden", "16", "--out-width", "8", "--device", "cpu"]
@@ -229,10 +229,10 @@ def test_rows_made_otherwise(finished: Path, tmp_path: Path) -> None:
         done = invoke(out, "--bfs-mask", *FEW, *more)
         assert done.exit_code == 2 and said in done.stderr and "--keep-old-rows" in done.stderr
     rows = lines(out)
-    rows[0]["job"]["sources"]["run_full.py"] = "another"
+    rows[0]["job"]["revisions"]["views"] = 0
     (out / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     done = invoke(out, "--bfs-mask", *FEW)
-    assert done.exit_code == 2 and "sources.run_full.py: another -> " in done.stderr
+    assert done.exit_code == 2 and "revisions.views: 0 -> " in done.stderr
     done = invoke(out, "--bfs-mask", *FEW, "--keep-old-rows")
     assert done.exit_code == 0 and "1 rows to train, 11 in" in done.stderr, done.stderr
     (aside,) = out.glob("old_rows-*.jsonl")
@@ -240,21 +240,18 @@ def test_rows_made_otherwise(finished: Path, tmp_path: Path) -> None:
     assert sorted(map(key, lines(out))) == sorted(key(json.loads(s)) for s in before.splitlines())
 
 
-def test_what_counts_as_a_change() -> None:
-    source = (
-        '"""Doc."""\nimport os\n\n\ndef f(x):  # why\n    """Doc,\n    long."""\n    return x + 1\n'
-    )
-    same = (
-        '"""Other."""\nimport sys\ndef f(x):\n    "Doc"\n    # note\n\n    return x + 1\nGAP = 1\n'
-    )
-    assert code(source) == code(same, frozenset({"GAP"})) == "def f(x):\n    return x + 1"
-    assert code(source) != code(source.replace("+ 1", "+ 2"))
-    assert code(same, only="GAP") == "GAP = 1"
-    assert code('x = "# no comment"\n') == 'x = "# no comment"'
-    found = sources(["arms.py:seams", "masking.py"])
-    assert found.keys() == {"run_full.py", "arms.py:seams", "masking.py"}
-    kept = code((ROOT / "run_full.py").read_text(), frozenset({"Run", "main"}))
-    assert "def step_losses" in kept and "class Run:" not in kept
+def test_revisions_of_what_a_job_uses() -> None:
+    def used(parts: Parts, kind: str = "train") -> set[str]:
+        job = ablate.train_job("cora", "arm", 0, Config(), parts, False, kind)
+        assert all(isinstance(number, int) for number in job["revisions"].values())
+        return job["revisions"].keys() - used_always
+
+    used_always = {"graph", "views", "encoder", "objective", "probe"}
+    assert used_always == ablate.revisions_of("train", Parts()).keys()
+    assert used(Parts(bfs_mask=True, laplacian_pe=True)) == {"bfs_mask", "laplacian_pe"}
+    assert used(Parts(degree_mask=True)) == {"degree_mask"}
+    assert used(Parts(), "FastRP on features") == {"fastrp"} and used(Parts(), "SGC") == set()
+    assert all(used(Parts(objective=name)) == {name} for name in arms.OBJECTIVES)
 
 
 @contextmanager

@@ -230,8 +230,6 @@ def test_accuracy_against_epochs() -> None:
     assert budgets(arms_varied({"short": 10, "long": 10})) == {}
     assert budgets(arms_varied({"short": 10, "long": 1000}, mask=0.3)) == {}
     assert budgets(arms_varied({"short": 10})) == {}
-    later = arms_varied({"short": 10, "long": 1000}, neighbours=0)  # no field of the short one's
-    assert budgets(later) == {"short": 10, "long": 1000}
     axes = picture(varied({"long": 1000, "short": 10})).axes
     assert len(axes) == 5 and axes[1].get_xscale() == "log"
     np.testing.assert_allclose(axes[1].lines[0].get_xdata(), [10, 1000])

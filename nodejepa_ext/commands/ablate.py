@@ -147,7 +147,7 @@ def say(text: str) -> None:
 
 
 def accept(plan: Plan, rows: Rows, keep_old: bool) -> None:
-    """ValueError: rows of other settings or sources stand where this plan's would."""
+    """ValueError: rows of other settings or revisions stand where this plan's would."""
     if rows.dropped:
         say(rows.dropped)
     strangers = rows.strangers(plan.jobs)

@@ -1,0 +1,1 @@
+"""Arms paired by seed, the rows they leave, and what these show."""
