@@ -6,4 +6,4 @@ run "$GRAPHS/cora_ml.npz,cora,citeseer,$GRAPHS/chameleon_filtered.npz" --seeds 2
 run "$GRAPHS/amazon_photo.npz" --seeds 3  # recorded of seeds 1 and 2: what is joined
 run "$GRAPHS/actor.npz" --splits 1
 run pubmed
-python ablations/auto/measure.py --table < ablations/auto/rows.jsonl
+python ablations/auto/table.py

@@ -2,7 +2,6 @@
 accuracy, beside the controls: rows for rows.jsonl, one a graph, setting and seed.
 
 python ablations/auto/measure.py --graphs cora,graphs/actor.npz --splits 1 >> rows.jsonl
-python ablations/auto/measure.py --table < rows.jsonl
 
 Splits: the file's, else twenty random ones of 10/10/80. No test node is looked at.
 """
@@ -11,9 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,18 +18,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import sparse
+from table import OURS
 from torch import Tensor
 from torch_geometric.data import Data
 
 import run_full
-from nodejepa_ext import auto, evaluate
-from nodejepa_ext.baselines import fastrp
-from nodejepa_ext.graphs import read_graph
+from nodejepa_ext import auto, evaluate, fastrp, read_graph
 
 SPLITS = 20  # where the file has none
-OURS = ("propagated", "own", "joined", "joined, own")
-JOINS = ("never", "words", "always")
-RULES = [(joins, alike) for joins in JOINS for alike in (0.0, auto.ALIKE, 1.0)]
 Row = dict[str, Any]
 
 
@@ -44,13 +38,24 @@ def settings(bare: Data) -> dict[str, run_full.Config]:
     return dict(zip(OURS, both, strict=True))
 
 
+def propagated(bare: Data) -> list[Tensor]:
+    """x [N, F] after 1 to 10 hops of D^-1/2 (A + I) D^-1/2, as SGC has it."""
+    n, weight = len(bare.x), bare.edge_weight
+    value = np.ones(bare.edge_index.shape[1]) if weight is None else weight.double().numpy()
+    adj = sparse.csr_array((value, bare.edge_index.numpy()), (n, n))
+    adj.setdiag(0)
+    adj = adj.maximum(adj.T) + sparse.eye_array(n)
+    scale = sparse.diags_array(adj.sum(1) ** -0.5)
+    adj, h, hops = (scale @ adj @ scale).tocsr(), bare.x.double().numpy(), []
+    for _ in range(10):
+        hops.append(torch.from_numpy(h := adj @ h))
+    return hops
+
+
 def controls(bare: Data) -> Iterator[tuple[str, list[Tensor]]]:
     """Raw features, SGC of 1 to 10 hops, FastRP: embeddings of which validation takes the best."""
     yield "raw features", [bare.x]
-    adj, h, hops = run_full.View.of(bare, run_full.Config(device="cpu")).adj, bare.x, []
-    for _ in range(10):
-        hops.append(h := run_full.product(adj, h))
-    yield "SGC", hops
+    yield "SGC", propagated(bare)
     yield "FastRP", [fastrp(bare, seed=0, features=features) for features in (False, True)]
 
 
@@ -60,11 +65,12 @@ def measured(name: str, seeds: int, splits: int) -> Iterator[Row]:
     official = "train_mask" in data
     parts = evaluate.node_splits(data, None if official else SPLITS)[: splits or None]
     bare = Data(x=data.x.to_dense(), edge_index=data.edge_index, edge_weight=data.edge_weight)
-    alike, some = auto.likeness(bare), run_full.words(bare.x.float())
+    alike, words = auto.likeness(bare), auto.auto(bare)[0].neighbours > 0
 
-    def row(setting: str, seed: int, val: list[float], spent: float = 0.0) -> Row:
-        found = {"graph": Path(name).stem, "setting": setting, "seed": seed, "val": val}
-        return found | {"cpu_seconds": spent, "likeness": alike, "words": some is not None}
+    def row(arm: str, seed: int, val: list[float], spent: float = 0.0) -> Row:
+        job = {"graph": Path(name).stem, "arm": arm, "seed": seed}
+        found = job | {"status": "ok", "job": job, "val": sum(val) / len(val)}
+        return found | {"cpu_seconds": spent, "likeness": alike, "words": words, "splits": val}
 
     def judged(z: Tensor) -> list[float]:
         return [run_full.linear_probe(z, part).val for part in parts]
@@ -72,58 +78,21 @@ def measured(name: str, seeds: int, splits: int) -> Iterator[Row]:
     for control, several in controls(bare):
         yield row(control, 0, np.max([judged(z) for z in several], 0).tolist())
     for seed in range(seeds):
-        for setting, cfg in settings(bare).items():
+        for arm, cfg in settings(bare).items():
             own, start = replace(cfg, seed=seed), time.process_time()
             z = run_full.train(own, bare).z
-            yield row(setting, seed, judged(z), time.process_time() - start)
+            yield row(arm, seed, judged(z), time.process_time() - start)
             z = run_full.train(replace(own, epochs=0), bare).z
-            yield row(f"untrained {setting}", seed, judged(z))
-
-
-def table(rows: list[Row]) -> Iterator[str]:
-    """Markdown: a line a graph. The rule of the column "left out" is that of RULES with the highest
-    mean lead on the other graphs: accuracy minus that of the best control."""
-    found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    alike, words = {}, {}
-    for row in rows:
-        found[row["graph"]][row["setting"]].append(100 * float(np.mean(row["val"])))
-        alike[row["graph"]], words[row["graph"]] = row["likeness"], row["words"]
-    mean = {g: {s: float(np.mean(v)) for s, v in by.items()} for g, by in found.items()}
-
-    def chosen(graph: str, rule: tuple[str, float]) -> str:
-        joins = rule[0] == "always" or rule[0] == "words" and words[graph]
-        return OURS[2 * joins + (alike[graph] < rule[1])]
-
-    def lead(graph: str, rule: tuple[str, float]) -> float:
-        ours, by = chosen(graph, rule), mean[graph]
-        others = [by[s] for s in ("raw features", "SGC", "FastRP", f"untrained {ours}")]
-        return by[ours] - max(others)
-
-    names = ("raw features", "SGC", "FastRP", *OURS)
-    last = "`auto` | its untrained | lead | left out"
-    yield f"| graph | words | likeness | {' | '.join(names)} | {last} |"
-    yield "|" + "---|" * (len(names) + 7)
-    for graph, by in mean.items():
-        best = max(RULES, key=lambda r: np.mean([lead(g, r) for g in mean if g != graph]))
-        rule = ("words", auto.ALIKE)
-        ours = chosen(graph, rule)
-        cells = [f"{by[name]:.1f}" for name in (*names, ours, f"untrained {ours}")]
-        cells += [f"{lead(graph, rule):+.1f}", f"{lead(graph, best):+.1f}"]
-        about = f"{'yes' if words[graph] else 'no'} | {alike[graph]:.2f}"
-        yield f"| {graph} | {about} | " + " | ".join(cells) + " |"
+            yield row(f"untrained {arm}", seed, judged(z))
 
 
 def main() -> None:
-    """Rows, a line each, or with --table the table of those on standard input."""
+    """Rows, a line each."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--graphs", default="")
+    parser.add_argument("--graphs", required=True)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--splits", type=int, default=0, help="the first of them; 0: all")
-    parser.add_argument("--table", action="store_true")
     args = parser.parse_args()
-    if args.table:
-        print("\n".join(table([json.loads(line) for line in sys.stdin])))
-        return
     torch.set_num_threads(1)
     for name in args.graphs.split(","):
         for row in measured(name, args.seeds, args.splits):

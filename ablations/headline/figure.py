@@ -1,6 +1,6 @@
 """Validation accuracy against CPU seconds of training, `best` and `bgrl`, from folders of results.
 
-python ablations/recipe/figure.py results/A results/B ... --out ablations/recipe/cost.png
+python ablations/headline/figure.py results/A results/B ... --out ablations/headline/cost.png
 
 A point is a probe of `learning_curves.jsonl`, at the run's CPU seconds times the share of epochs
 done; at 0 the untrained encoder. Mean and sample standard deviation over seeds. No test figure.
@@ -16,8 +16,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-import run_full
-
+GRAPHS = ("cora", "citeseer", "pubmed")
 COLOURS = {"best": "tab:blue", "bgrl": "tab:orange"}
 Points = dict[tuple[str, str, int], list[tuple[float, float]]]  # graph, method, epoch
 
@@ -54,7 +53,7 @@ def main() -> None:
     args = parser.parse_args()
     found = points(args.folders)
     figure, panels = plt.subplots(1, 3, figsize=(11, 3.4), layout="constrained")
-    for axes, graph in zip(panels, run_full.GRAPHS, strict=True):
+    for axes, graph in zip(panels, GRAPHS, strict=True):
         for method, colour in COLOURS.items():
             keys = sorted(k for k in found if k[:2] == (graph, method))
             if not keys:
