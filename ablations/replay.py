@@ -70,7 +70,7 @@ def main() -> None:
             continue
         name = f"{row['graph']}, {row['arm']}, seed {row['seed']}"
         if "config" not in row["job"] or row.get("beyond") or row["job"].get("kind"):
-            print(f"{name}: needs more than the settings of run_full.py", flush=True)
+            print(f"{name}: left out: its settings are not all of it", flush=True)
             continue
         data = run_full.load_graph(row["graph"])
         data.y[~(data.train_mask | data.val_mask)] = -1

@@ -1,18 +1,20 @@
 """Claims about the records in ablations/, each with a test below. Nothing is trained.
 
-1. Every record of `ablate` has its command, its rows and a README that ends in a Finding.
-2. What report.json says of its rows, their accuracies say when they are averaged again.
-3. The README shows every line of every report's tables.
-4. Every command is a plan, and its rows are rows of that plan: the same settings.
-5. The headline's rows are of seeds 1000 to 1019 and of the presets as they are, and both READMEs
+1. Every record has its command, its rows and a README that ends in a Finding; what READMEs link to
+   is there.
+2. Every file of rows is called rows.jsonl and has the one format.
+3. What report.json says of its rows, their accuracies say when they are averaged again.
+4. The README shows every line of every report's tables.
+5. Every command of `ablate` is a plan, and its jobs are those of its rows.
+6. The headline's rows are of seeds 1000 to 1019 and of the presets as they are, and both READMEs
    show their means.
-6. The table of `auto` is what its rows say.
+7. The table of `auto` is what its rows say.
+8. Scripts that train recorded rows again need four names of run_full.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -26,32 +28,74 @@ from typer.testing import CliRunner
 
 import run_full
 from nodejepa_ext import commands
+from nodejepa_ext.ablation.rows import Rows, key
 from nodejepa_ext.commands import app
-from nodejepa_ext.rows import Rows, key
 
 ROOT = Path(__file__).resolve().parents[1]
-REPORTS = sorted((ROOT / "ablations").rglob("report.json"))
-RECORDS = ("augmentation", "collapse", "encoder", "family", "masking", "positional")
+ABLATIONS = ROOT / "ablations"
+REPORTS = sorted(ABLATIONS.rglob("report.json"))
+READMES = sorted(ABLATIONS.rglob("README.md"))
+RECORDS = [p.parent for p in READMES if p.parent != ABLATIONS]
+OTHERWISE = {"speed": "bench.json", "sweep": "final_results.json"}  # what a command writes itself
+FILES = sorted(ABLATIONS.rglob("*.jsonl"))
+ABLATE = ("augmentation", "collapse", "encoder", "family", "masking", "positional")
 LINES = [
     (name, line)
-    for name in RECORDS
-    for line in (ROOT / "ablations" / name / "command.sh").read_text().splitlines()
+    for name in ABLATE
+    for line in (ABLATIONS / name / "command.sh").read_text().splitlines()
     if line.startswith("nodejepa-ext ablate")
 ]
+SETTINGS = set(asdict(run_full.Config()))
+PLANNED = {"kind", "final", "parts", "revisions"}  # of a job, by `ablate`
+
+
+def called(path: Path) -> str:
+    return str(path.relative_to(ABLATIONS))
 
 
 def rows_of(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.parametrize("name", RECORDS)
-def test_records_are_whole(name: str) -> None:
-    folder = ROOT / "ablations" / name
+@pytest.mark.parametrize("folder", RECORDS, ids=called)
+def test_records_are_whole(folder: Path) -> None:
     text = (folder / "README.md").read_text()
     assert text.rstrip().splitlines()[-1].startswith("**Finding:** ")
-    assert any(folder.rglob("rows.jsonl")) and "](command.sh)" in text
-    for picture in re.findall(r"!\[.*?\]\((.*?)\)", text):
-        assert (folder / picture).is_file()
+    assert "](command.sh)" in text and (folder / "command.sh").stat().st_mode & 0o100
+    own = folder / OTHERWISE.get(called(folder), "rows.jsonl")
+    assert own.is_file() or any(folder.rglob("rows.jsonl"))
+    assert f"]({called(folder)})" in (ABLATIONS / "README.md").read_text()
+
+
+@pytest.mark.parametrize("path", READMES, ids=lambda path: called(path.parent))
+def test_links(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", path.read_text()):
+        assert target.startswith("https://") or (path.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("path", FILES, ids=called)
+def test_rows_have_one_format(path: Path) -> None:
+    assert path.name == "rows.jsonl"
+    rows, by_ablate = rows_of(path.parent), path.relative_to(ABLATIONS).parts[0] in ABLATE
+    assert len({key(row) for row in rows}) == len(rows) > 0
+    for row in rows:
+        job = row["job"]
+        assert key(row) == key(job) and [type(part) for part in key(row)[:2]] == [str, str]
+        assert row["seed"] is None or type(row["seed"]) is int
+        assert row["status"] == "ok" and 0 < row["val"] < 1
+        assert row.get("rounding", "older") == "older"
+        assert not row.keys() & {"config", "hash", "method", "name", "setting", "trial"}
+        config, parts = job.get("config", {}), PLANNED if by_ablate else set()
+        assert job.keys() - {"config"} == {"graph", "arm", "seed"} | parts
+        assert config.keys() <= SETTINGS and config.get("skip", "none") in ("none", "linear")
+        if by_ablate:
+            assert config.keys() == SETTINGS
+            assert job["revisions"].keys() >= {"graph", "views", "encoder", "objective", "probe"}
+        if "splits" in row:
+            assert row["val"] == pytest.approx(np.mean(row["splits"]))
+        if "validation" in row:
+            seen = [val for epoch in row["validation"].values() for val, _ in epoch.values()]
+            assert row["val"] == max(seen)
 
 
 @pytest.mark.parametrize("path", REPORTS, ids=lambda path: str(path.parent.name))
@@ -88,25 +132,20 @@ def test_commands_are_the_plans_of_their_rows(
     done = CliRunner().invoke(app, line.split()[1:])
     assert done.exit_code == 0, done.output
     (plan,) = plans
+    assert plan.out.is_relative_to(f"ablations/{name}")
     jobs = {key(job): job for job in plan.jobs}
-    rows = {key(row): row["job"] for row in rows_of(ROOT / plan.out)}
-    assert rows.keys() == jobs.keys() and plan.out.is_relative_to(f"ablations/{name}")
+    assert {key(row): row["job"] for row in rows_of(ROOT / plan.out)} == jobs
     with Rows(ROOT / plan.out, read_only=True) as kept:  # run again, the command continues
-        assert not kept.strangers(plan.jobs)
-    for one, job in jobs.items():
-        for part in ("config", "parts"):
-            assert rows[one][part].items() <= job[part].items()
-        assert (rows[one]["kind"], rows[one]["final"]) == (job["kind"], job["final"])
+        assert all(kept.finished(job) for job in plan.jobs)
 
 
 @pytest.mark.parametrize("graph", run_full.GRAPHS)
 def test_headline(graph: str) -> None:
-    folder = ROOT / "ablations/recipe"
-    rows = [json.loads(line) for line in (folder / "headline.jsonl").read_text().splitlines()]
-    own = [row for row in rows if (row["graph"], row["method"]) == (graph, "best")]
+    folder = ABLATIONS / "headline"
+    own = [row for row in rows_of(folder) if (row["graph"], row["arm"]) == (graph, "best")]
     assert [row["seed"] for row in own] == [*range(1000, 1020)]
     preset = asdict(run_full.preset("best", graph))
-    assert all(row["config"] | {"seed": 0} == preset for row in own)
+    assert all(row["job"]["config"] | {"seed": 0} == preset for row in own)
     test = 100 * np.array([row["test"] for row in own])
     cell = f"{test.mean():.1f} ± {test.std(ddof=1):.1f} ["
     for readme in (ROOT / "README.md", folder / "README.md"):
@@ -115,8 +154,12 @@ def test_headline(graph: str) -> None:
 
 
 def test_auto_table() -> None:
-    folder = ROOT / "ablations/auto"
-    command = [sys.executable, str(folder / "measure.py"), "--table"]
-    rows, here = (folder / "rows.jsonl").read_bytes(), os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, input=rows, env=here, capture_output=True, check=True)
+    folder = ABLATIONS / "auto"
+    done = subprocess.run([sys.executable, folder / "table.py"], capture_output=True, check=True)
     assert done.stdout.decode().strip() in (folder / "README.md").read_text()
+
+
+def test_replay_needs_little() -> None:
+    text = (ABLATIONS / "replay.py").read_text()
+    used = set(re.findall(r"run_full\.(\w+)\(", text))
+    assert used <= {"Config", "load_graph", "train", "linear_probe"} and "from run_full" not in text
