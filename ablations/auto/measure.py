@@ -24,7 +24,9 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 import run_full
-from nodejepa_ext import auto, evaluate, fastrp, read_graph
+from nodejepa_ext import fastrp, read_graph
+from nodejepa_ext.judging import tasks
+from nodejepa_ext.training import settings as automatic
 
 SPLITS = 20  # where the file has none
 Row = dict[str, Any]
@@ -33,7 +35,7 @@ Row = dict[str, Any]
 def settings(bare: Data) -> dict[str, run_full.Config]:
     """What `auto` chooses between: own features or not, on the graph with neighbours or without."""
     plain = replace(run_full.preset("best", "cora"), neighbours=0, eval_every=0, device="cpu")
-    graphs = plain, replace(plain, **auto.joined(bare))
+    graphs = plain, replace(plain, **automatic.joined(bare))
     both = [replace(cfg, own_features=own) for cfg in graphs for own in (False, True)]
     return dict(zip(OURS, both, strict=True))
 
@@ -63,9 +65,9 @@ def measured(name: str, seeds: int, splits: int) -> Iterator[Row]:
     """The rows of one graph: controls, then each setting trained and untrained, seed by seed."""
     data = read_graph(name, split=None).data
     official = "train_mask" in data
-    parts = evaluate.node_splits(data, None if official else SPLITS)[: splits or None]
+    parts = tasks.node_splits(data, None if official else SPLITS)[: splits or None]
     bare = Data(x=data.x.to_dense(), edge_index=data.edge_index, edge_weight=data.edge_weight)
-    alike, words = auto.likeness(bare), auto.auto(bare)[0].neighbours > 0
+    alike, words = automatic.likeness(bare), automatic.auto(bare)[0].neighbours > 0
 
     def row(arm: str, seed: int, val: list[float], spent: float = 0.0) -> Row:
         job = {"graph": Path(name).stem, "arm": arm, "seed": seed}
