@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nodejepa_ext.arms import Parts
+    from nodejepa_ext.parts.choice import Parts
 
 ALWAYS = {"graph": 1, "views": 1, "encoder": 1, "objective": 1, "probe": 1}
 PARTS = {

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import signal
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nodejepa_ext.commands.console import on_terminate, print_json, print_parts, say, sentences
 from nodejepa_ext.files import atomic
 
 if TYPE_CHECKING:
-    from nodejepa_ext.ablate import Plan
-    from nodejepa_ext.rows import Rows
+    from nodejepa_ext.ablation.rows import Rows
+    from nodejepa_ext.ablation.run import Plan
 
 EXAMPLES = """\b
 Examples:
@@ -72,30 +71,15 @@ def ablate(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, not tables.")] = False,
 ) -> None:
     """Change one thing, keep the rest: paired arms, intervals, one plain finding."""
-    from run_full import RunError
-
     switches = {"bfs_mask": bfs_mask, "degree_mask": degree_mask, "laplacian_pe": laplacian_pe}
     wanted = {name: True for name, on in (switches | {"reg_node": reg_node}).items() if on}
     wanted |= {"views": False} if no_views else {}
-    signal.signal(signal.SIGTERM, terminate)
-    try:
+    on_terminate("terminated; finished rows are kept")
+    with sentences(PROG, "interrupted; finished rows are kept"):
         plan = prepared(context.args, wanted, vary or [], factorial, arms, final, workers)
         code = carry_out(plan, dry_run, keep_old_rows, as_json)
-    except (ValueError, OSError) as error:
-        raise stop(str(error), 2) from None
-    except (RunError, KeyboardInterrupt) as error:
-        raise stop(*(error.args or ("interrupted; finished rows are kept", 130))) from None
     if code:
         raise typer.Exit(code)
-
-
-def terminate(*_: Any) -> None:
-    raise KeyboardInterrupt("terminated; finished rows are kept", 143)
-
-
-def stop(message: str, code: int) -> typer.Exit:
-    typer.echo(f"{PROG}: {message}", err=True)
-    return typer.Exit(code)
 
 
 def prepared(
@@ -108,8 +92,8 @@ def prepared(
     workers: int,
 ) -> Plan:
     """The options as a plan. ValueError: they do not go together."""
-    from nodejepa_ext import ablate as ablation
-    from nodejepa_ext import arms
+    from nodejepa_ext.ablation import arms
+    from nodejepa_ext.ablation import run as ablation
 
     args = ablation.parse_core(core, PROG)
     if toml and (switches or vary or factorial):
@@ -121,8 +105,8 @@ def prepared(
 
 def carry_out(plan: Plan, dry: bool, keep_old: bool, as_json: bool) -> int:
     """-> 5 if rows failed, else 0."""
-    from nodejepa_ext import ablate as ablation
-    from nodejepa_ext.rows import Rows
+    from nodejepa_ext.ablation import run as ablation
+    from nodejepa_ext.ablation.rows import Rows
 
     if dry:
         with Rows(plan.out, read_only=True) as rows:
@@ -142,10 +126,6 @@ def carry_out(plan: Plan, dry: bool, keep_old: bool, as_json: bool) -> int:
     return 5 if failed else 0
 
 
-def say(text: str) -> None:
-    typer.echo(text, err=True)
-
-
 def accept(plan: Plan, rows: Rows, keep_old: bool) -> None:
     """ValueError: rows of other settings or revisions stand where this plan's would."""
     if rows.dropped:
@@ -163,9 +143,7 @@ def accept(plan: Plan, rows: Rows, keep_old: bool) -> None:
 
 def show(plan: Plan, rows: Rows, as_json: bool) -> None:
     """The report to stdout, and as report.md and report.json beside the rows."""
-    from rich.console import Console
-
-    from nodejepa_ext import report
+    from nodejepa_ext.ablation import report
 
     found = report.report(plan, rows)
     for name, text in (
@@ -175,8 +153,5 @@ def show(plan: Plan, rows: Rows, as_json: bool) -> None:
         with atomic(plan.out / name) as file:
             file.write(text.encode())
     if as_json:
-        typer.echo(json.dumps(found))
-        return
-    console = Console(width=None if sys.stdout.isatty() else 150)
-    for part in report.tables(found):
-        console.print(part)
+        return print_json(found)
+    print_parts(report.tables(found), 150)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from enum import StrEnum
-from functools import partial
 from typing import Annotated
 
 import typer
+
+from nodejepa_ext.commands.console import print_json, print_parts, say, sentences, stop
 
 EXAMPLES = """\b
 Examples:
@@ -20,6 +19,8 @@ nodejepa-ext bench batches --steps 5
 nodejepa-ext bench sweep --storage postgresql://user@host/db
 nodejepa-ext bench sweep --scaling
 """
+
+PROG = "nodejepa-ext bench"
 
 
 class What(StrEnum):
@@ -54,8 +55,7 @@ def bench(
     if what is What.sweep and not (storage and scaling):
         return measure_sweep(storage, scaling, as_json)
     if storage or scaling:
-        typer.echo("nodejepa-ext bench: --storage, --scaling: expected one, with sweep", err=True)
-        raise typer.Exit(2)
+        raise stop(PROG, "--storage, --scaling: expected one, with sweep", 2)
     if what is What.parts:
         return measure_parts(as_json)
     if what is What.batches:
@@ -66,28 +66,17 @@ def bench(
 def measure_steps(graphs: str, steps: int, rounds: int, as_json: bool) -> None:
     """A training step beside plain PyG and graphssl, each in processes of its own."""
     import run_full
-    from nodejepa_ext import bench as bench_module
+    from nodejepa_ext.bench import step
 
     names = list(dict.fromkeys(graphs.split(",")))
-    try:
+    with sentences(PROG, "interrupted"):
         for name in names:
             run_full.load_graph(name)
-    except ValueError as error:
-        typer.echo(f"nodejepa-ext bench: --graphs: {error}", err=True)
-        raise typer.Exit(2) from None
-    except run_full.RunError as error:
-        typer.echo(f"nodejepa-ext bench: {error.args[0]}", err=True)
-        raise typer.Exit(error.args[1]) from None
-
-    report = bench_module.measure_all(names, steps, rounds, lambda text: typer.echo(text, err=True))
+        report = step.measure_all(names, steps, rounds, say)
     if as_json:
-        typer.echo(json.dumps(report, indent=1))
+        print_json(report, indent=1)
     else:
-        from rich.console import Console
-
-        console = Console(width=None if sys.stdout.isatty() else 120)
-        for part in bench_module.tables(report):
-            console.print(part)
+        print_parts(step.tables(report), 120)
     if any(row["error"] for row in report["rows"]):
         raise typer.Exit(1)
 
@@ -95,60 +84,39 @@ def measure_steps(graphs: str, steps: int, rounds: int, as_json: bool) -> None:
 def measure_parts(as_json: bool) -> None:
     """Balls, masks and positions, one after another in this process."""
     import torch
-    from rich.console import Console
 
-    from nodejepa_ext import bench, bench_parts
+    from nodejepa_ext.bench import parts
+    from nodejepa_ext.workers.machine import processor
 
     torch.set_num_threads(1)
     rows = []
-    for part in (bench_parts.balls, bench_parts.masks, bench_parts.positions):
-        typer.echo(part.__name__, err=True)
+    for part in (parts.balls, parts.masks, parts.positions):
+        say(part.__name__)
         rows += part()
     if as_json:
-        typer.echo(json.dumps({"processor": bench.processor(), "threads": 1, "rows": rows}))
-        return
-    console = Console(width=None if sys.stdout.isatty() else 140)
-    console.print(bench_parts.table(rows))
-    console.print(
-        f"{bench.processor()}, 1 thread; medians of {bench_parts.ROOTS} roots and "
-        f"{bench_parts.CALLS} masks; positions once."
-    )
+        return print_json({"processor": processor(), "threads": 1, "rows": rows})
+    text = f"{processor()}, 1 thread; medians of {parts.ROOTS} roots and {parts.CALLS} masks"
+    print_parts([parts.table(rows), f"{text}; positions once."], 140)
 
 
 def measure_batches(steps: int, as_json: bool) -> None:
     """Training on subgraphs, and inference, in a process of its own."""
-    from rich.console import Console
+    from nodejepa_ext.bench import batches
 
-    from nodejepa_ext import bench_batches
-
-    report = bench_batches.spawn(steps)
+    report = batches.spawn(steps)
     if "error" in report:
-        typer.echo(f"nodejepa-ext bench batches: {report['error']}", err=True)
-        raise typer.Exit(1)
+        raise stop(f"{PROG} batches", report["error"], 1)
     if as_json:
-        typer.echo(json.dumps(report))
-        return
-    console = Console(width=None if sys.stdout.isatty() else 100)
-    console.print(bench_batches.table(report))
+        return print_json(report)
+    print_parts([batches.table(report)], 100)
 
 
 def measure_sweep(storage: str | None, scaling: bool, as_json: bool) -> None:
     """What the storages of a sweep carry, or what a second worker is worth."""
-    from rich.console import Console
+    from nodejepa_ext.bench import sweep
 
-    from nodejepa_ext import bench_sweep
-    from run_full import RunError
-
-    say = partial(typer.echo, err=True)
-    try:
-        report = bench_sweep.scaling(say) if scaling else bench_sweep.storages(storage, say)
-    except (ValueError, RunError) as error:
-        message, code = error.args if isinstance(error, RunError) else (error, 2)
-        typer.echo(f"nodejepa-ext bench sweep: {message}", err=True)
-        raise typer.Exit(code) from None
+    with sentences(f"{PROG} sweep", "interrupted"):
+        report = sweep.scaling(say) if scaling else sweep.storages(storage, say)
     if as_json:
-        typer.echo(json.dumps(report))
-        return
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    for part in (bench_sweep.scaling_tables if scaling else bench_sweep.tables)(report):
-        console.print(part)
+        return print_json(report)
+    print_parts((sweep.scaling_tables if scaling else sweep.tables)(report), 120)

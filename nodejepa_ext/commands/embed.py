@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nodejepa_ext.commands.console import say, sentences
+
 if TYPE_CHECKING:
-    from nodejepa_ext.subject import Source
+    from nodejepa_ext.graphs.source import Source
 
 EXAMPLES = """\b
 Examples:
@@ -33,32 +33,9 @@ Edges = Annotated[Path | None, typer.Option(help="In place of SOURCE: its table 
 Nodes = Annotated[Path | None, typer.Option(help="And, if any, of nodes.")]
 
 
-@contextmanager
-def sentences(prog: str) -> Iterator[None]:
-    """A user's mistake ends the command with a sentence and its exit code, not a traceback."""
-    from nodejepa_ext.graphs import GraphError
-    from run_full import RunError
-
-    problems: Sequence[str]
-    try:
-        yield
-        return
-    except GraphError as error:
-        problems, code = error.problems, 3
-    except (ValueError, OSError, ImportError) as error:
-        problems, code = [str(error)], 2
-    except RunError as error:
-        problems, code = [error.args[0]], error.args[1]
-    except KeyboardInterrupt:
-        problems, code = ["interrupted; nothing was written"], 130
-    for problem in problems:
-        typer.echo(f"{prog}: {problem}", err=True)
-    raise typer.Exit(code)
-
-
 def source_of(graph: str | None, edges: Path | None, nodes: Path | None) -> Source | None:
     """Where the other graph is; None: there is none."""
-    from nodejepa_ext.subject import Source
+    from nodejepa_ext.graphs.source import Source
 
     return Source.of(graph, edges, nodes) if graph or edges or nodes else None
 
@@ -77,8 +54,8 @@ def embed(
     with sentences("nodejepa-ext embed"):
         import torch
 
-        from nodejepa_ext import embeddings
-        from nodejepa_ext.runs import load_model
+        from nodejepa_ext.training import embeddings
+        from nodejepa_ext.training.folder import load_model
 
         embeddings.writable(out, overwrite)
         model, source = load_model(run), source_of(graph, edges, nodes)
@@ -86,7 +63,7 @@ def embed(
             torch.set_num_threads(model.meta["threads"])  # the bits of embeddings.npz
         read = embeddings.graph_for(model, run, source)
         for notice in read.notices:
-            typer.echo(notice, err=True)
+            say(notice)
         z = model.embed(read.data).numpy()
         embeddings.write(out, z, read.node_id, overwrite=overwrite)
         typer.echo(f"{z.shape[0]} nodes, {z.shape[1]} dimensions: {out}")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import Annotated
 
 import typer
 
-from nodejepa_ext.commands.embed import Edges, Nodes, Other, Run, sentences, source_of
+from nodejepa_ext.commands.console import print_json, print_parts, say, sentences
+from nodejepa_ext.commands.embed import Edges, Nodes, Other, Run, source_of
 
 EXAMPLES = """\b
 Examples:
@@ -50,21 +49,16 @@ def evaluate(
     """Linear probe, neighbours, clusters and held-out edges; the untrained encoder, FastRP and raw
     features beside ours; meters of collapse."""
     with sentences("nodejepa-ext evaluate"):
-        from nodejepa_ext import judge
+        from nodejepa_ext.judging import report as judging
 
-        report = judge.judge(
+        report = judging.judge(
             run,
             source_of(graph, edges, nodes),
             task,
             clusters=clusters,
             seeds=seeds,
-            say=lambda text: typer.echo(text, err=True),
+            say=say,
         )
     if as_json:
-        typer.echo(json.dumps(report))
-        return
-    from rich.console import Console
-
-    console = Console(width=None if sys.stdout.isatty() else 140)
-    for part in judge.tables(report):
-        console.print(part)
+        return print_json(report)
+    print_parts(judging.tables(report), 140)

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nodejepa_ext.commands.embed import Run, sentences
+from nodejepa_ext.commands.console import sentences
+from nodejepa_ext.commands.embed import Run
 
 if TYPE_CHECKING:
-    from nodejepa_ext.runs import Model
+    from nodejepa_ext.training.folder import Model
 
 EXAMPLES = """\b
 Examples:
@@ -46,7 +47,7 @@ from pathlib import Path
 from safetensors.torch import load_file
 
 from nodejepa_ext import read_graph
-from nodejepa_ext.features import Scaling
+from nodejepa_ext.graphs.scaling import Scaling
 from run_full import Config, Encoder, embed
 
 folder = Path("{folder}")
@@ -70,8 +71,8 @@ def export(
 ) -> None:
     """Write config.json, model.safetensors and a model card; local files only."""
     with sentences("nodejepa-ext export"):
-        from nodejepa_ext.checkpoints import verify, write
-        from nodejepa_ext.runs import load_model
+        from nodejepa_ext.training.checkpoints import verify, write
+        from nodejepa_ext.training.folder import load_model
 
         model = load_model(run)
         weights = verify(run / "model.safetensors", model.meta["files"]["model.safetensors"])

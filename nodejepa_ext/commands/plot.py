@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from nodejepa_ext.commands.console import print_json, say, sentences
+
+PROG = "nodejepa-ext plot"
 
 EXAMPLES = """\b
 Examples:
@@ -38,26 +41,18 @@ def plot(
     """A run's learning curves and maps of its embeddings, an ablation arm by arm, or a sweep trial
     by trial; accuracies are of validation nodes."""
     if find_spec("matplotlib") is None:
-        typer.echo("nodejepa-ext plot needs matplotlib: pip install 'nodejepa[plot]'", err=True)
+        say(f"{PROG} needs matplotlib: pip install 'nodejepa[plot]'")
         raise typer.Exit(2)
-    from nodejepa_ext import plot as run
-    from nodejepa_ext import plot_ablation as ablation
-    from nodejepa_ext import plot_sweep as sweep
+    with sentences(PROG):
+        from nodejepa_ext.plots import ablation, run, sweep
 
-    draw = run.draw
-    if (folder / ablation.ROWS).is_file():
-        draw = ablation.draw
-    elif any((folder / name).is_file() for name in sweep.FILES):
-        draw = sweep.draw
-    try:
-        written = draw(folder, out or folder, lambda text: typer.echo(text, err=True))
-    except run.ResultsError as error:
-        typer.echo(f"nodejepa-ext plot: {error}", err=True)
-        raise typer.Exit(3) from None
-    except OSError as error:
-        typer.echo(f"nodejepa-ext plot: {error}", err=True)
-        raise typer.Exit(2) from None
+        draw = run.draw
+        if (folder / ablation.ROWS).is_file():
+            draw = ablation.draw
+        elif any((folder / name).is_file() for name in sweep.FILES):
+            draw = sweep.draw
+        written = draw(folder, out or folder, say)
     if as_json:
-        typer.echo(json.dumps({"written": [str(path) for path in written]}))
+        print_json({"written": [str(path) for path in written]})
     else:
         typer.echo("\n".join(map(str, written)))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from nodejepa_ext.commands.console import print_json, print_parts, sentences
 
 EXAMPLES = """\b
 Examples:
@@ -31,19 +31,10 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, not tables.")] = False,
 ) -> None:
     """A sweep's best trials, its winner on fresh seeds, winner's curse, what mattered."""
-    from rich.console import Console
+    with sentences("nodejepa-ext show", "interrupted"):
+        from nodejepa_ext.sweep import report
 
-    from nodejepa_ext import sweep_report as report
-
-    try:
         found = report.read(folder, storage, study)
-    except Exception as error:
-        message, code = report.refusal(error)
-        typer.echo(f"nodejepa-ext show: {message}", err=True)
-        raise typer.Exit(code) from None
     if as_json:
-        typer.echo(json.dumps(found))
-        return
-    console = Console(width=None if sys.stdout.isatty() else 150)
-    for part in report.tables(found, top):
-        console.print(part)
+        return print_json(found)
+    print_parts(report.tables(found, top), 150)

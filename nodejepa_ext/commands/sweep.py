@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import re
-import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nodejepa_ext.commands.console import on_terminate, print_json, print_parts, say, sentences
+
 if TYPE_CHECKING:
-    from nodejepa_ext.sweep import Plan
-    from nodejepa_ext.sweep_pool import Status
+    from nodejepa_ext.sweep.pool import Status
+    from nodejepa_ext.sweep.study import Plan
     from run_full import Config
 
 EXAMPLES = """\b
@@ -33,6 +32,7 @@ interrupted, nothing finished being lost.
 CONTEXT = {"allow_extra_args": True, "ignore_unknown_options": True}
 PROG = "nodejepa-ext sweep"
 UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+KEPT = "; what was finished is kept, the same command continues"
 FRESH = 500  # seeds of the rounds are the search's plus this, and up
 
 
@@ -67,10 +67,8 @@ def sweep(
     as_json: Annotated[bool, where("--json", "One JSON object, not tables.")] = False,
 ) -> None:
     """Search, then judge the best on fresh seeds. Continues where it was stopped."""
-    from run_full import RunError
-
-    signal.signal(signal.SIGTERM, terminate)
-    try:
+    on_terminate(f"terminated{KEPT}")
+    with sentences(PROG, f"interrupted{KEPT}"):
         if bool(storage) != bool(study):
             raise ValueError("--storage and --study: expected both or neither")
         args = parse_core(context.args)
@@ -81,36 +79,15 @@ def sweep(
         limits |= {"objective": objective, "pruner": pruner, "join": join}
         own = plan(args, space, enqueue, fresh, limits | seats)
         code = carry_out(own, seconds("--grace", grace), dry_run, as_json)
-    except (ValueError, OSError) as error:
-        raise stop(str(error), 2) from None
-    except (RunError, KeyboardInterrupt) as error:
-        raise stop(*(error.args or (f"interrupted{KEPT}", 130))) from None
     if code:
         raise typer.Exit(code)
 
 
-KEPT = "; what was finished is kept, the same command continues"
-
-
-def terminate(*_: Any) -> None:
-    raise KeyboardInterrupt(f"terminated{KEPT}", 143)
-
-
-def stop(message: str, code: int) -> typer.Exit:
-    typer.echo(f"{PROG}: {message}", err=True)
-    return typer.Exit(code)
-
-
-def say(text: str) -> None:
-    typer.echo(text, err=True)
-
-
 def parse_core(argv: list[str]) -> argparse.Namespace:
     """Options of the reference. SystemExit 2, in its words: an unknown one."""
-    import run_full
+    from nodejepa_ext.training.settings import command_line
 
-    parser = run_full.command_line()
-    parser.prog = PROG
+    parser = command_line(PROG)
     parser.set_defaults(seeds=2, folder=None)
     args = parser.parse_args(argv)
     if args.seeds < 1 or args.threads < 0:
@@ -131,7 +108,7 @@ def seconds(flag: str, text: str) -> float:
 def placed(args: argparse.Namespace, gpus: int, workers: int, strict: bool) -> dict[str, Any]:
     """{"workers", "threads", "devices"}: a worker a GPU or, without any, a core. Says so where
     GPUs are fewer than asked; ValueError: `strict`, and they are."""
-    from nodejepa_ext.ablate import cores, visible_gpus
+    from nodejepa_ext.workers.seats import cores, visible_gpus
 
     device = getattr(args, "device", "auto")
     found = visible_gpus() if device in ("auto", "cuda") else []
@@ -152,8 +129,8 @@ def plan(
 ) -> Plan:
     """The options as a plan. ValueError: they do not go together."""
     import run_full
-    from nodejepa_ext.space import FIELDS, read_space
-    from nodejepa_ext.sweep import PRUNERS, Plan
+    from nodejepa_ext.sweep.space import FIELDS, read_space
+    from nodejepa_ext.sweep.study import PRUNERS, Plan
 
     for flag, value, valid in (
         ("--objective", limits["objective"], ("val", "rankme")),
@@ -163,7 +140,7 @@ def plan(
             raise ValueError(f"{flag} {value}: expected one of {', '.join(valid)}")
     graphs = list(dict.fromkeys(args.graphs.split(",")))
     given = FIELDS.keys() & vars(args).keys()
-    bases = {graph: run_full.configure(args, graph, args.preset) for graph in graphs}
+    bases = {graph: configured(args, graph, args.preset) for graph in graphs}
     spaces = {g: read_space(space, g, base, given, graphs) for g, base in bases.items()}
     first = {graph: starts(args, graph, enqueue) for graph in graphs}
     for graph, found in spaces.items():
@@ -203,20 +180,32 @@ def starts(args: argparse.Namespace, graph: str, enqueue: str) -> list[Config]:
     if enqueue and path.suffix == ".toml":
         try:
             tables = tomllib.loads(path.read_text())
-            base = vars(run_full.configure(args, graph, args.preset))
+            base = vars(configured(args, graph, args.preset))
             return [run_full.Config(**base | table) for table in tables.values()]
         except (OSError, ValueError, TypeError) as error:
             raise ValueError(f"--enqueue {path}: {error}") from None
-    return [run_full.configure(args, graph, name) for name in filter(None, enqueue.split(","))]
+    return [configured(args, graph, name) for name in filter(None, enqueue.split(","))]
+
+
+def configured(args: argparse.Namespace, graph: str, name: str) -> Config:
+    """The preset `name` < --config < options. ValueError: a setting that may not be."""
+    from nodejepa_ext.parts.choice import Parts, differences
+    from nodejepa_ext.training.settings import preset, resolve
+
+    cfg, parts = resolve(preset(name, graph), args, graph)
+    if parts != Parts():
+        found = differences(vars(Parts()), vars(parts))
+        raise ValueError(f"{'; '.join(found)}: expected fields of run_full.Config alone")
+    return cfg
 
 
 def carry_out(plan: Plan, grace: float, dry: bool, as_json: bool) -> int:
     """-> 5 if trials failed, else 0. RunError 1: the report cannot be written."""
     import optuna
 
-    from nodejepa_ext import sweep_report
-    from nodejepa_ext.storage import open_store
-    from nodejepa_ext.sweep_pool import Sweep, dry_run
+    from nodejepa_ext.sweep import report as sweep_report
+    from nodejepa_ext.sweep.pool import Sweep, dry_run
+    from nodejepa_ext.sweep.storage import open_store
     from run_full import RunError
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -275,14 +264,9 @@ def picture(status: Status) -> Any:
 
 def show(found: dict[str, Any], out: Path, as_json: bool) -> None:
     """The report to stdout, and to stderr where it is kept."""
-    from rich.console import Console
-
-    from nodejepa_ext import sweep_report
+    from nodejepa_ext.sweep import report
 
     if as_json:
-        typer.echo(json.dumps(found))
-        return
-    console = Console(width=None if sys.stdout.isatty() else 150)
-    for part in sweep_report.tables(found):
-        console.print(part)
+        return print_json(found)
+    print_parts(report.tables(found), 150)
     say(f"kept in {out}: final_results.json, best.toml, curves.jsonl")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -14,8 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nodejepa_ext.commands.console import Progress, say, sentences
+
 if TYPE_CHECKING:
-    from run_full import TrainState
+    from nodejepa_ext.graphs.source import Subject
+    from nodejepa_ext.parts.choice import Parts
+    from run_full import Config, TrainState
 
 EXAMPLES = """\b
 Examples:
@@ -43,7 +46,6 @@ CONTEXT = {"allow_extra_args": True, "ignore_unknown_options": True}
 USAGE = "GRAPH [OPTIONS]"
 PROG = "nodejepa-ext train"
 OTHERS = ("graphs", "seeds", "first_seed", "controls", "data", "quick")  # run_full's, not ours
-SECONDS = 10.0  # between plain lines of progress
 
 
 class Stop:
@@ -98,45 +100,23 @@ def train(
     work = partial(begin, context.args, (edges, nodes), how, where, stop)
     if resume:
         work = partial(go_on, context, resume, stop)
-    try:
+    with sentences(PROG, "stopped at once"):
         text = guarded(work)
-    except KeyboardInterrupt as error:
-        message, code = error.args or ("stopped at once", 130)
-        raise say_and_exit([message], code) from None
     if text:
         typer.echo(text, nl=False)
 
 
 def guarded(work: Callable[[], str]) -> str:
-    """What work returns; what it raises for a user's mistake is said, and typer.Exit."""
-    from nodejepa_ext.auto import memory_errors
-    from nodejepa_ext.graph_files import GraphError
-    from run_full import RunError
+    """What work returns; memory that runs out is a user's mistake."""
+    from nodejepa_ext.training.memory import memory_errors
 
-    try:
-        with memory_errors():
-            return work()
-    except GraphError as error:
-        raise say_and_exit(error.problems, 3) from None
-    except (ValueError, OSError, ImportError) as error:
-        raise say_and_exit([str(error)], 2) from None
-    except RunError as error:
-        raise say_and_exit([error.args[0]], error.args[1]) from None
-
-
-def say_and_exit(problems: Iterable[str], code: int) -> typer.Exit:
-    for problem in problems:
-        say(f"{PROG}: {problem}")
-    return typer.Exit(code)
-
-
-def say(text: str) -> None:
-    typer.echo(text, err=True)
+    with memory_errors():
+        return work()
 
 
 def go_on(context: typer.Context, folder: Path, stop: Stop) -> str:
     """ValueError: there are other arguments."""
-    from nodejepa_ext import runs
+    from nodejepa_ext.training import folder as runs
 
     for parameter in context.command.params:
         source = context.get_parameter_source(parameter.name or "")
@@ -151,11 +131,11 @@ def go_on(context: typer.Context, folder: Path, stop: Stop) -> str:
 def parsed(argv: list[str]) -> argparse.Namespace:
     """GRAPH and the reference's options. SystemExit 2, in the reference's words: an unknown one.
     ValueError: one that a single run has no use for."""
-    import run_full
-    from nodejepa_ext.arms import Parts
+    from nodejepa_ext.parts.choice import Parts
+    from nodejepa_ext.training.settings import command_line
 
-    parser = run_full.command_line(Parts)
-    parser.prog, parser.usage = PROG, f"{PROG} {USAGE}"
+    parser = command_line(PROG, Parts)
+    parser.usage = f"{PROG} {USAGE}"
     parser.add_argument("graph", nargs="?")
     parser.set_defaults(preset=None, folder=None, **dict.fromkeys(OTHERS))
     args = parser.parse_args(argv)
@@ -174,12 +154,11 @@ def begin(
 ) -> str:
     """tables: of edges and nodes; how: preset, seed, nodes of a batch, tracker; where: the folder,
     whether to overwrite, the checkpoints."""
-    from dataclasses import replace
-
     import torch
 
-    from nodejepa_ext import auto, runs, track
-    from nodejepa_ext.subject import Source, read
+    from nodejepa_ext.graphs.source import Source, read
+    from nodejepa_ext.training import folder as runs
+    from nodejepa_ext.training import track
 
     (preset, seed, batch_nodes, tracker), (out, overwrite, every) = how, where
     args = parsed(argv)
@@ -194,10 +173,7 @@ def begin(
     runs.vacant(folder, overwrite)  # before a graph is read, which may take its time
     torch.set_num_threads(args.threads or torch.get_num_threads())
     ready = read(Source.of(args.graph, *tables))
-    structural = ready.scaling.rule == "structural"
-    base, why = auto.settings(preset, ready.graph.data, args.graph or "", structural=structural)
-    cfg, parts = auto.resolve(base, args, args.graph or "")
-    cfg = replace(cfg, seed=seed)
+    cfg, parts, why = chosen(preset, ready, args, seed)
     for notice in (*ready.graph.notices, f"settings: {why}"):
         say(notice)
     about = {"preset": preset, "why": why, "argv": sys.argv[1:]}
@@ -217,17 +193,31 @@ def begin(
         )
 
 
+def chosen(
+    preset: str, ready: Subject, args: argparse.Namespace, seed: int
+) -> tuple[Config, Parts, str]:
+    """The settings of the run, its parts, and why its preset."""
+    from dataclasses import replace
+
+    from nodejepa_ext.training.settings import preset_for, resolve
+
+    graph, structural = args.graph or "", ready.scaling.rule == "structural"
+    base, why = preset_for(preset, ready.graph.data, graph, structural=structural)
+    cfg, parts = resolve(base, args, graph, own=True)
+    return replace(cfg, seed=seed), parts, why
+
+
 def batch_nodes_in(config: Path | None) -> Any:
     """What --config has, if anything."""
-    from nodejepa_ext import auto
+    from nodejepa_ext.training.settings import toml_of
 
-    return auto.toml_of(config).get("batch_nodes", 0) if config else 0
+    return toml_of(config).get("batch_nodes", 0) if config else 0
 
 
 @contextmanager
 def watching(stop: Stop, folder: Path) -> Iterator[Any]:
     """An EpochHook: progress, and the mirror of a run that is tracked."""
-    from nodejepa_ext import track
+    from nodejepa_ext.training import track
 
     with progress(stop) as show, track.mirror(folder, say) as send:
 
@@ -240,28 +230,18 @@ def watching(stop: Stop, folder: Path) -> Iterator[Any]:
 
 @contextmanager
 def progress(stop: Stop) -> Iterator[Any]:
-    """An EpochHook: a live line on a terminal, else a plain one every 10 s, to stderr."""
-    from rich.console import Console
-
+    """An EpochHook that says how far the run is."""
     last: dict[str, float] = {}
-    began, first, shown = time.monotonic(), 0, 0.0
+    with Progress() as line:
 
-    def watch(state: TrainState, row: dict[str, float]) -> None:
-        """An EpochHook."""
-        nonlocal first, shown
-        stop.gentle = True
-        last.update(row)  # what is not measured every epoch stays in sight
-        now, epochs = time.monotonic(), state.encoder.cfg.epochs
-        first = first or state.step - 1
-        left = (now - began) * (epochs - state.step) / (state.step - first)
-        text = f"epoch {state.step}/{epochs}"
-        for meter in ("loss", "val", "effective_rank", "cosine"):
-            text += f" {meter} {last[meter]:.3g}" if meter in last else ""
-        status.update(f"{text}, {left:.0f} s left")
-        if not console.is_terminal and (now - shown > SECONDS or state.step == epochs):
-            shown = now
-            say(f"{text}, {left:.0f} s left")
+        def watch(state: TrainState, row: dict[str, float]) -> None:
+            """An EpochHook."""
+            stop.gentle = True
+            last.update(row)  # what is not measured every epoch stays in sight
+            epochs = state.encoder.cfg.epochs
+            text = f"epoch {state.step}/{epochs}"
+            for meter in ("loss", "val", "effective_rank", "cosine"):
+                text += f" {meter} {last[meter]:.3g}" if meter in last else ""
+            line(text, state.step, epochs)
 
-    console = Console(stderr=True)
-    with console.status("starting") as status:
         yield watch

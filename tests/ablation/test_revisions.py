@@ -22,7 +22,7 @@ from torch_geometric.data import Data
 import run_full
 from nodejepa_ext import bfs_mask, degree_mask, fastrp, laplacian_pe
 from nodejepa_ext.ablation.revisions import ALWAYS, PARTS
-from nodejepa_ext.objectives import OBJECTIVES
+from nodejepa_ext.parts.objectives import OBJECTIVES
 from run_full import Config
 
 GOLDEN = Path(__file__).with_name("golden.json")

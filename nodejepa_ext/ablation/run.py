@@ -1,0 +1,229 @@
+"""Ablations: arms paired by seed -> rows -> tables and a finding.
+
+`plan` decides what is trained, `run` trains it in worker processes (`python -m
+nodejepa_ext.ablation.run`) and keeps every finished row at once; `report` reads the rows.
+Arms of one seed share initial weights, views and probe, so only what was changed differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from torch_geometric.data import Data
+
+import run_full
+from nodejepa_ext.ablation.arms import Arm, check_distinct, resolve
+from nodejepa_ext.ablation.revisions import revisions_of
+from nodejepa_ext.ablation.rows import Row, Rows, key
+from nodejepa_ext.judging.baselines import fastrp
+from nodejepa_ext.parts.choice import KNOWN, Parts, seams
+from nodejepa_ext.training.settings import command_line, preset
+from nodejepa_ext.workers.job import duration, judged, load
+from nodejepa_ext.workers.seats import placement
+from nodejepa_ext.workers.supervisor import Outcome, run_jobs, serve
+from run_full import Config, Result, RunError
+
+EPOCHS = 150  # of the card's shape: a tenth to a seventh of its own, see ablations/augmentation
+CONTROL = "control: "
+FASTRP = {"FastRP": False, "FastRP on features": True}  # kind of control -> features
+MODULE = "nodejepa_ext.ablation.run"  # what a worker runs
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is compared, and how it is to be trained."""
+
+    args: argparse.Namespace  # of run_full.command_line
+    arms: list[Arm]
+    graphs: list[str]
+    jobs: list[Row]  # {graph, arm, seed, kind, config, parts, final, revisions}
+    out: Path
+    workers: int
+    threads: int
+    devices: list[str] | None  # CUDA devices, one a worker
+
+
+def parse_core(argv: list[str], prog: str) -> argparse.Namespace:
+    """Options of the reference and of Parts, which belong to all arms, with an ablation's
+    defaults. SystemExit 2, in the reference's words: an unknown one."""
+    parser = command_line(prog, Parts)
+    names = ["cheap", "full"]
+    group = parser.add_argument_group("ablation")
+    group.add_argument("--controls", default="cheap", choices=names, help="full: trains bgrl too")
+    parser.set_defaults(preset="card", graphs="cora,citeseer", seeds=5, folder=None)
+    args = parser.parse_args(argv)
+    args.given = {name for name in vars(args) if name in KNOWN}
+    if args.preset == "card" and not args.config and "epochs" not in args and not args.quick:
+        args.epochs = EPOCHS
+    if args.seeds < 1:
+        raise ValueError(f"--seeds {args.seeds}: expected at least 1")
+    return args
+
+
+def plan(args: argparse.Namespace, arms: list[Arm], final: bool, workers: int) -> Plan:
+    """ValueError: a setting that may not be, a switch without effect, an unknown graph."""
+    graphs = list(dict.fromkeys(args.graphs.split(",")))
+    for graph in graphs:
+        check_distinct(arms, args, graph)
+    seeds = range(args.first_seed, args.first_seed + (2 if args.quick else args.seeds))
+    cells = {(g, arm.name): resolve(arm, args, g) for g in graphs for arm in arms}
+    jobs = [train_job(*cell, seed, *cells[cell], final) for seed in seeds for cell in cells]
+    for graph in graphs:
+        jobs += control_jobs(graph, arms[0], args, seeds, final)
+    workers, threads, devices = placement(workers, len(jobs), Config(**jobs[0]["config"]))
+    threads = args.threads or threads
+    out = args.folder or Path("results", "ablate", slug(arms))
+    return Plan(args, arms, graphs, jobs, out, workers, threads, devices)
+
+
+def slug(arms: list[Arm]) -> str:
+    """A folder's name for what is varied: the same command finds its rows again."""
+    varied = [name for name in KNOWN if any(name in arm.settings for arm in arms)]
+    return "-".join(varied)
+
+
+def train_job(
+    graph: str, arm: str, seed: int, cfg: Config, parts: Parts, final: bool, kind: str = "train"
+) -> Row:
+    """All that decides a row, with the revisions of the code that does."""
+    job: Row = {"graph": graph, "arm": arm, "seed": seed, "kind": kind, "final": final}
+    job |= {"config": asdict(replace(cfg, seed=seed)), "parts": asdict(parts)}
+    return job | {"revisions": revisions_of(kind, parts)}
+
+
+def control_jobs(
+    graph: str, reference: Arm, args: argparse.Namespace, seeds: range, final: bool
+) -> list[Row]:
+    """Raw features and SGC once; each FastRP, the untrained encoder and, if asked, bgrl a seed."""
+    cfg = resolve(reference, args, graph)[0]
+    plain = Config(device=cfg.device)
+    kinds = {name: (name, plain) for name in ("raw features", "SGC", *FASTRP)}
+    kinds["untrained"] = "train", replace(cfg, epochs=0)
+    if args.controls == "full":
+        fair = preset("bgrl", graph)
+        kinds["bgrl"] = "train", replace(fair, device=cfg.device, precision=cfg.precision)
+    return [
+        train_job(graph, CONTROL + name, seed, control, Parts(), final, kind)
+        for name, (kind, control) in kinds.items()
+        for seed in (seeds[:1] if name in ("raw features", "SGC") else seeds)
+    ]
+
+
+def work(message: Row) -> Row:
+    """A worker's whole task: a job -> the rest of its row, or how long it would take."""
+    job, folder = message["job"], message["data"]
+    data, cfg = load(job["graph"], folder), Config(**job["config"])
+    if message["timing"]:
+        return timing(job, cfg, data)
+    cpu, wall = time.process_time(), time.monotonic()
+    row: Row = {"status": "ok", "job": job}
+    try:
+        result = embedding(job, cfg, data)
+    except RunError as error:
+        row |= {"status": "diverged", "message": str(error.args[0])}
+    else:
+        row |= judged(result, job["final"])
+    device, bf16 = run_full.placement(cfg)
+    row |= {"cpu_seconds": time.process_time() - cpu, "wall_seconds": time.monotonic() - wall}
+    row |= {"device": device.type, "bf16": bf16, "threads": torch.get_num_threads()}
+    return row | {"torch": torch.__version__}
+
+
+def embedding(job: Row, cfg: Config, data: Data) -> Result:
+    """The job's frozen embedding, judged on validation."""
+    if job["kind"] == "train":
+        return run_full.train(cfg, data, **seams(Parts(**job["parts"])))
+    if job["kind"] in FASTRP:
+        z = fastrp(data, features=FASTRP[job["kind"]], seed=cfg.seed)  # [N, 512]
+        return run_full.linear_probe(z, data)
+    return run_full.controls(data)[job["kind"]]
+
+
+def timing(job: Row, cfg: Config, data: Data) -> Row:
+    """-> seconds: an estimate."""
+    if job["kind"] != "train":
+        return {"seconds": 5.0}  # never worth a measurement
+    return {"seconds": duration(cfg, data, seams(Parts(**job["parts"])))}
+
+
+class Clock:
+    """How long each (graph, arm) takes: from its finished rows, or from a timing."""
+
+    def __init__(self, plan: Plan, rows: Rows) -> None:
+        self.pending = [job for job in plan.jobs if not rows.finished(job)]
+        self.plan, self.seconds = plan, dict[tuple[str, str], float]()
+        for job in plan.jobs:
+            if rows.finished(job):
+                self.seconds[job["graph"], job["arm"]] = rows.rows[key(job)]["wall_seconds"]
+        unknown = {(job["graph"], job["arm"]): job for job in reversed(self.pending)}
+        self.unknown = {pair: job for pair, job in unknown.items() if pair not in self.seconds}
+        self.untimed = len(self.unknown)
+
+    def hear(self, outcome: Outcome) -> bool:
+        """Of a timing -> True once all are in."""
+        job = outcome.job["job"]
+        self.seconds[job["graph"], job["arm"]] = outcome.answer.get("seconds", 0.0)
+        self.untimed -= 1
+        return self.untimed == 0
+
+    def left(self, jobs: list[Row]) -> float:
+        """Seconds until the jobs are done."""
+        total = sum(self.seconds.get((job["graph"], job["arm"]), 0.0) for job in jobs)
+        return total / self.plan.workers
+
+
+def run(
+    plan: Plan, rows: Rows, say: Callable[[str], None], dry: bool = False
+) -> Iterator[tuple[Row, int, float]]:
+    """Trains what has no row yet -> each new row, how many are left and for how many seconds. The
+    timings, and the estimate that is said from them, come first; `dry` ends there."""
+    clock = Clock(plan, rows)
+    left = {key(job): job for job in clock.pending}
+    folder = str(plan.args.data) if plan.args.data else None
+    queue = [(job, True) for job in clock.unknown.values()]
+    queue += [(job, False) for job in clock.pending if not dry]
+    messages = ({"job": job, "timing": timed, "data": folder} for job, timed in queue)
+    if not clock.untimed:
+        say(estimate(plan, clock, rows))
+    for outcome in run_jobs(
+        messages, MODULE, workers=plan.workers, threads=plan.threads, devices=plan.devices
+    ):
+        job = outcome.job["job"]
+        if outcome.job["timing"]:
+            if clock.hear(outcome):
+                say(estimate(plan, clock, rows))
+            continue
+        row = {name: job[name] for name in ("graph", "arm", "seed")}
+        failed = {"status": "failed", "job": job, "message": outcome.message, "wall_seconds": 0.0}
+        row |= outcome.answer if outcome.status == "ok" else failed
+        rows.add(row)
+        del left[key(job)]
+        yield row, len(left), clock.left(list(left.values()))
+
+
+def estimate(plan: Plan, clock: Clock, rows: Rows) -> str:
+    """What would be trained, arm by arm, and how long it takes."""
+    count, pairs = len(clock.pending), dict[tuple[str, str], list[Row]]()
+    for job in clock.pending:
+        pairs.setdefault((job["graph"], job["arm"]), []).append(job)
+    lines = [
+        f"{graph}, {arm}: {len(jobs)} rows of {clock.seconds[graph, arm]:.0f} s each"
+        for (graph, arm), jobs in pairs.items()
+        if not arm.startswith(CONTROL)
+    ]
+    done = len(plan.jobs) - count
+    how = f"{plan.workers} worker(s) of {plan.threads} thread(s)"
+    lines.append(
+        f"{count} rows to train, {done} in {plan.out} already; "
+        f"about {clock.left(clock.pending) / 60:.1f} minutes, {how}"
+    )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    serve(lambda message, report: work(message))

@@ -1,0 +1,255 @@
+"""A user's files -> one validated graph, or one sentence that says what is wrong with them.
+
+`read_graph` takes what people have: tables, .npz, SciPy's and PyG's own files, networkx; whatever
+it mends it counts in `notices`. `describe` says what was read, `write_graph` keeps it.
+Shapes: N nodes, E undirected edges, F features, k fixed splits.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+from torch import Tensor
+from torch_geometric.data import Data
+from torch_geometric.utils import degree
+
+import run_full
+from nodejepa_ext.files import atomic
+from nodejepa_ext.graphs import archives as files
+from nodejepa_ext.graphs import arrays as checks
+from nodejepa_ext.graphs import tables
+from nodejepa_ext.graphs.archives import CSR, MASKS, Array, Arrays, GraphError
+
+__all__ = ["Graph", "GraphError", "read_graph", "structural_features", "write_graph"]
+RULES = ("auto", "rows", "columns", "none")
+
+
+class Graph(NamedTuple):
+    """One sound graph. data: edge_index [2, 2E] sorted, each edge both ways, no self-loops, none
+    twice; where there are any, x [N, F] float32, edge_weight [2E] float32, y [N], -1 for no class,
+    and masks [N] bool of labelled nodes, never overlapping.
+    Without x, data has num_nodes."""
+
+    data: Data
+    node_id: Array | None  # [N] names of the nodes; None: they are 0 to N - 1
+    classes: Array | None  # [C] names of the classes; None: they are 0 to C - 1
+    notices: list[str]  # what was left out, merged or assumed, counted
+
+
+def read_graph(
+    source: Any = None,
+    *,
+    edges: str | Path | None = None,
+    nodes: str | Path | None = None,
+    split: int | None = 0,
+    normalise: str = "auto",
+) -> Graph:
+    """The graph in `source`: cora, citeseer or pubmed; a folder of edges.* and, if any, nodes.*;
+    a table of edges (.csv .tsv .txt .edges .parquet), with `nodes` a table of nodes; .npz of the
+    project's format or of scipy.sparse.save_npz; .pt of a PyG Data; a Data; a networkx graph.
+
+    Edges: source, target and, if any, weight. Nodes: id; label, y or class; split, or split_0 and
+    so on, of train, val and test, or train, val and test of 0 and 1; all other columns are
+    features. The graph is taken as undirected. Weights of one pair in one direction are summed, of
+    its two directions the larger is kept. split: which of k masks; None: all [N, k]. normalise:
+    `rows`, by their sum as in run_full; `columns`, to mean 0 and variance 1; `auto`, rows where
+    features are not negative and at most a quarter not zero, else columns; `none`.
+
+    GraphError: no sound graph. ValueError: no such way of reading. ImportError: no pyarrow."""
+    if normalise not in RULES:
+        raise ValueError(f"normalise = {normalise!r}: expected one of {', '.join(RULES)}")
+    notices: list[str] = []
+    try:
+        name, arrays = arrays_of(source, edges, nodes, notices)
+    except OSError as error:
+        raise GraphError(f"{error.filename}: {error.strerror}, expected a file to read") from None
+    graph = sound(name, arrays, split, notices)
+    if graph.data.x is not None:
+        graph.data.x, notice = normalised(graph.data.x, normalise)
+        notices += notice
+    return graph
+
+
+def arrays_of(
+    source: Any, edges: str | Path | None, nodes: str | Path | None, notices: list[str]
+) -> tuple[str, Arrays]:
+    """A name for messages, and the arrays of the format."""
+    if isinstance(source, Data):
+        return "data", numpy_of("data", source.to_dict(), notices)
+    if hasattr(source, "nodes") and hasattr(source, "edges"):
+        edge_rows, node_rows = tables.networkx_rows(source)
+        both = ("graph.edges", edge_rows), ("graph.nodes", node_rows)
+        return "graph", tables.read_tables(*both, notices)
+    if isinstance(source, str) and source in run_full.GRAPHS:
+        source = Path(run_full.__file__).parent / f"nodejepa_ext/datasets/{source}.npz"
+    path = Path(source) if isinstance(source, str | Path) else None
+    if path and path.is_dir():
+        edges, nodes = edges or only(path, "edges"), nodes or only(path, "nodes")
+    elif path and edges is None and path.suffix.lower() in tables.SUFFIXES:
+        edges = path
+    elif path and edges is None and nodes is None and path.suffix == ".npz":
+        return str(path), files.read_npz(path, notices)
+    elif path and edges is None and nodes is None and path.suffix == ".pt":
+        return str(path), numpy_of(str(path), files.read_pt(path), notices)
+    elif source is not None or edges is None:
+        known = f"{', '.join(run_full.GRAPHS)}, a folder of edges.csv, .npz, .pt, or a table of"
+        raise ValueError(f"{source}: expected {known} edges: {' '.join(tables.SUFFIXES)}")
+    return read_tables([Path(p) for p in (edges, nodes) if p], notices)
+
+
+def read_tables(paths: list[Path], notices: list[str]) -> tuple[str, Arrays]:
+    """paths: of the edges and, if any, of the nodes."""
+    for path in paths:
+        if path.suffix.lower() not in tables.SUFFIXES:
+            raise ValueError(f"{path}: expected a table: {' '.join(tables.SUFFIXES)}")
+        if path.suffix.lower() == ".parquet" and find_spec("pyarrow") is None:
+            raise ImportError(f"{path}: needs pyarrow: pip install 'nodejepa[parquet]'")
+    with ExitStack() as opened:  # closed here also where a row is refused
+        rows = [opened.enter_context(closing(tables.rows_of(path))) for path in paths]
+        edges, *nodes = zip(map(str, paths), rows, strict=True)
+        return edges[0], tables.read_tables(edges, nodes[0] if nodes else None, notices)
+
+
+def only(folder: Path, stem: str) -> Path | None:
+    """The table of that name. GraphError: there are two, or none of the edges."""
+    found = sorted(p for p in folder.glob(f"{stem}.*") if p.suffix.lower() in tables.SUFFIXES)
+    if len(found) > 1 or stem == "edges" and not found:
+        names = ", ".join(p.name for p in found) or "none"
+        raise GraphError(f"{folder}: holds {names}, expected one table called {stem}")
+    return found[0] if found else None
+
+
+def numpy_of(name: str, values: dict[str, Any], notices: list[str]) -> Arrays:
+    """A Data's attributes as arrays of the format. GraphError: what numpy cannot hold."""
+    if other := [key for key in values if key not in (*files.FORMAT, "num_nodes")]:
+        notices.append(f"left out, no part of the format: {', '.join(map(repr, other))}")
+    arrays: Arrays = {}
+    for key in (key for key in files.FORMAT if values.get(key) is not None):
+        value = values[key]
+        if isinstance(value, Tensor) and value.layout == torch.strided and not value.is_meta:
+            files.refuse_large(f"{name}, {key}", 4 * value.numel())
+            value = value.detach().cpu()
+            value = (value.float() if value.is_floating_point() else value).numpy()
+        elif isinstance(value, list) and {*map(type, value)} == {str}:
+            value = np.array(value)
+        if not isinstance(value, np.ndarray):
+            what = f"{value.layout} tensor" if isinstance(value, Tensor) else type(value).__name__
+            raise GraphError(f"{name}, {key}: a {what}, expected a dense tensor")
+        arrays[key] = value
+    if arrays.get("y", np.empty(0)).ndim == 2 and arrays["y"].shape[1] == 1:
+        arrays["y"] = arrays["y"][:, 0]
+    if isinstance(n := values.get("num_nodes"), int) and "node_id" not in arrays:
+        files.refuse_large(f"{name}: {n} nodes", 64 * n)
+        arrays["node_id"] = np.arange(n)
+    return arrays
+
+
+def sound(name: str, a: Arrays, split: int | None, notices: list[str]) -> Graph:
+    """The arrays of the format as a graph, features as they are. GraphError: they are none."""
+    x, n = checks.features(name, a, notices), checks.count(name, a)
+    node_id = checks.identifiers(name, a)
+    edge_index, weight = checks.edge_arrays(name, a, n, notices)
+    y, classes = checks.labels(name, a, notices)
+    masks = checks.masks_of(name, a, y, split, notices)
+    arrays = {"x": x, "edge_index": edge_index, "edge_weight": weight, "y": y, **masks}
+    data = Data(**{k: torch.from_numpy(v) for k, v in arrays.items() if v is not None})
+    if x is None:
+        data.num_nodes = n
+        notices.append("no features: structural_features makes some of degrees and positions")
+    return Graph(data, node_id, classes, notices)
+
+
+def rule_for(x: Tensor) -> str:
+    """`rows` where features [N, F] look like bags of words, tf-idf or one-hot codes: none is
+    negative, few are not zero; numbers of any other kind come in units of their own: `columns`.
+    A quarter lies between PubMed (10 %: rows, as published) and Amazon Photo (35 %: columns are
+    better, ablations/auto)."""
+    return "rows" if bool((x >= 0).all()) and 4 * x.count_nonzero() <= x.numel() else "columns"
+
+
+def normalised(x: Tensor, rule: str) -> tuple[Tensor, list[str]]:
+    """x [N, F] by a rule of `read_graph`, and a notice of what was done."""
+    rule = rule_for(x) if rule == "auto" else rule
+    if rule == "rows":
+        text = "features: rows divided by their sum, where that is above 1"
+        return x / x.sum(1, keepdim=True).clamp(min=1), [text]
+    if rule == "columns":
+        mean, std = x.double().mean(0), x.double().std(0, correction=0)
+        scale = torch.where(std > 1e-6 * mean.abs().clamp(min=1e-30), std, torch.inf)
+        flat = int(scale.isinf().sum())
+        text = "features: columns standardised" + f", {flat} constant ones to 0" * (flat > 0)
+        return ((x - mean) / scale).float(), [text]
+    return x, []
+
+
+def structural_features(data: Data, k: int = 16) -> Tensor:
+    """Features [N, bins + k'] of a graph that has none: the degree, one-hot by floor(log2(1 +
+    degree)), and k' <= k Laplacian positions (`positional.laplacian_pe`), fewer in a small graph.
+    They belong to this graph: another graph's positions mean something else."""
+    from nodejepa_ext.parts.positional import laplacian_pe
+
+    n = int(data.num_nodes)
+    deg = degree(data.edge_index[0], n)  # [N]
+    bins = F.one_hot(torch.log2(1 + deg).long()).float()
+    k = min(k, int((deg > 0).sum()) - (components(data) - int((deg == 0).sum())))
+    return torch.cat([bins, laplacian_pe(data, k)], 1) if k > 0 else bins
+
+
+def components(data: Data) -> int:
+    n, ends = int(data.num_nodes), data.edge_index.numpy()
+    adj = sparse.csr_array((np.ones(ends.shape[1]), ends), (n, n))
+    return int(connected_components(adj, directed=False)[0])
+
+
+def writable(path: str | Path, overwrite: bool = False) -> Path:
+    """OSError: there is a file already, or no folder for it. ValueError: not called .npz."""
+    path = Path(path)
+    if path.suffix != ".npz":
+        raise ValueError(f"{path}: expected a name that ends in .npz")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path.parent}: no such folder")
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path}: there is such a file; --overwrite replaces it")
+    return path
+
+
+def write_graph(graph: Graph, path: str | Path, *, overwrite: bool = False) -> None:
+    """As .npz of the project's format, whole or not at all; `read_graph` gives the same graph. Of
+    the features it keeps what is in graph.data: read with normalise="none" and split=None to keep
+    what the source holds. OSError, ValueError: see `writable`."""
+    path, data = writable(path, overwrite), graph.data
+    one = data.edge_index[0] < data.edge_index[1]  # of the two directions
+    arrays: Arrays = {"edge_index": data.edge_index[:, one].numpy()}
+    arrays |= {key: data[key].numpy() for key in MASKS if key in data}
+    if data.x is not None:
+        arrays |= compact(data.x.numpy())
+    if "edge_weight" in data:
+        arrays["edge_weight"] = data.edge_weight[one].numpy()
+    if data.y is not None:
+        y = data.y.numpy()
+        names = np.arange(max(y.max(), 0) + 1) if graph.classes is None else graph.classes
+        none = names.dtype.type("" if names.dtype.kind == "U" else -1)
+        arrays["y"] = np.where(y >= 0, names[y], none)
+    if graph.node_id is not None or len(arrays) == 1 + ("edge_weight" in data):
+        known = graph.node_id
+        arrays["node_id"] = np.arange(int(data.num_nodes)) if known is None else known
+    with atomic(path) as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+
+def compact(x: Array) -> Arrays:
+    """x [N, F] as whole numbers where they are, as CSR where that is smaller."""
+    if x.min() >= 0 and x.max() <= 255 and (x == np.round(x)).all():
+        x = x.astype(np.uint8)
+    csr = sparse.csr_array(x)
+    if csr.nnz * (x.itemsize + csr.indices.itemsize) > x.nbytes:
+        return {"x": x}
+    return dict(zip(CSR, (csr.data, csr.indices, csr.indptr, np.array(x.shape)), strict=True))

@@ -1,0 +1,77 @@
+"""What an encoder is fed: features scaled by a rule that was learnt once, on the training graph.
+
+Apart from graph.py, which scales a graph by itself: a node that comes later, or another graph,
+must be scaled as the training graph was, or its embedding means something else.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from nodejepa_ext.graphs.archives import MASKS
+from nodejepa_ext.graphs.graph import RULES, Graph, only, rule_for, structural_features
+from nodejepa_ext.graphs.tables import COLUMNS, rows_of, text
+
+OTHERS = {name for role in ("id", "label", *MASKS) for name in COLUMNS[role]}
+
+
+class Scaling(NamedTuple):
+    """How features [N, F] become an encoder's input; the rules are `read_graph`'s."""
+
+    rule: str  # rows, columns, none; structural: the training graph had no features
+    mean: Tensor | None = None  # [F] float64, for columns alone
+    scale: Tensor | None = None  # [F] float64, inf where the training graph's column is constant
+
+    @classmethod
+    def fit(cls, x: Tensor | None, rule: str = "auto") -> Scaling:
+        """Of the training graph's x [N, F] as given. ValueError: no such rule."""
+        if rule not in RULES:
+            raise ValueError(f"normalise = {rule!r}: expected one of {', '.join(RULES)}")
+        if x is None:
+            return cls("structural")
+        if (rule := rule_for(x) if rule == "auto" else rule) != "columns":
+            return cls(rule)
+        mean, std = x.double().mean(0), x.double().std(0, correction=0)
+        flat = std <= 1e-6 * mean.abs().clamp(min=1e-30)
+        return cls(rule, mean, std.masked_fill(flat, torch.inf))
+
+    def prepare(self, graph: Graph, width: int | None = None) -> Data:
+        """x [N, F] scaled, edge_index and, if any, edge_weight of a graph read with
+        normalise="none": nothing else, so labels cannot enter. x of the training graph is what
+        `read_graph` makes of it by the same rule, bit for bit. ValueError: F is not `width`, or
+        there are features where training had none, or none where it had."""
+        x, edges = graph.data.x, graph.data.edge_index
+        n = int(graph.data.num_nodes)
+        if self.rule == "structural" and x is None:
+            x = structural_features(graph.data)
+        found = f"no features for {n} nodes" if x is None else f"features {list(x.shape)}"
+        if self.rule == "structural" and graph.data.x is not None:
+            raise ValueError(f"{found}, expected none, as in training")
+        if x is None or x.shape[1] != (width or x.shape[1]):
+            raise ValueError(f"{found}, expected {[n, width or 'F']}, as in training")
+        if self.rule == "rows":
+            x = x / x.sum(1, keepdim=True).clamp(min=1)
+        if self.mean is not None and self.scale is not None:
+            x = ((x - self.mean) / self.scale).float()
+        return Data(x=x, edge_index=edges, edge_weight=graph.data.edge_weight)
+
+
+def names(source: str | None, nodes: str | None) -> list[str] | None:
+    """Of the feature columns, in the header of the table of nodes that `read_graph` takes for these
+    arguments; None: it takes no such table. GraphError: it cannot be read."""
+    path = Path(nodes) if nodes else None
+    if path is None and source and Path(source).is_dir():
+        path = only(Path(source), "nodes")
+    if path is None:
+        return None
+    with closing(rows_of(path)) as rows:
+        header = [text(cell) for cell in next(rows, (0, []))[1]]
+    kept = (c for c in header if c.lower() not in OTHERS)
+    return [c for c in kept if not re.fullmatch(r"split(_\d+)?", c.lower())]

@@ -1,0 +1,74 @@
+"""A user's graph made ready to train on, and recognised when a run goes on with it.
+
+Apart from training, which keeps folders: here a graph is read, scaled and hashed. Shapes: N nodes,
+F features.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from nodejepa_ext.graphs.graph import Graph, read_graph
+from nodejepa_ext.graphs.scaling import Scaling
+from run_full import GRAPHS
+
+
+class Source(NamedTuple):
+    """Where a graph was read from: arguments of `read_graph`, paths absolute."""
+
+    source: str | None
+    edges: str | None = None
+    nodes: str | None = None
+
+    @classmethod
+    def of(cls, source: str | None, edges: Path | None = None, nodes: Path | None = None) -> Source:
+        paths = (str(Path(p).absolute()) if p is not None else None for p in (source, edges, nodes))
+        first, *tables = paths
+        return cls(source if source in GRAPHS else first, *tables)
+
+
+class Subject(NamedTuple):
+    """A graph to train on: x [N, F] as the encoder gets it, how it was made, and what was read."""
+
+    graph: Graph
+    scaling: Scaling
+    sha256: str  # of the graph as read, before scaling
+    source: Source | None
+
+
+def read(source: Source) -> Subject:
+    """GraphError, ValueError, ImportError: as `read_graph`."""
+    return subject(read_graph(**source._asdict(), normalise="none"), source)
+
+
+def subject(graph: Graph, source: Source | None = None) -> Subject:
+    """Of a graph read with normalise="none". A train_mask of one class is left out: a linear probe
+    could tell nothing."""
+    scaling, raw, notices = Scaling.fit(graph.data.x), graph.data, list(graph.notices)
+    data = scaling.prepare(graph)
+    labels = {k: raw[k] for k in ("y", "train_mask", "val_mask", "test_mask") if k in raw}
+    if "train_mask" in labels and labels["y"][labels["train_mask"]].unique().numel() < 2:
+        del labels["train_mask"]
+        notices.append("train_mask left out: its nodes are of one class")
+    if scaling.rule != "structural":
+        notices.append(f"features: scaling by {scaling.rule}")
+    for name, value in labels.items():
+        data[name] = value
+    ready = graph._replace(data=data, notices=notices)
+    return Subject(ready, scaling, sha256_of(graph), source)
+
+
+def sha256_of(graph: Graph) -> str:
+    """Of everything in a graph that its source decides."""
+    digest = hashlib.sha256(str(graph.data.num_nodes).encode())
+    arrays = {k: t.numpy() for k, t in graph.data.to_dict().items() if isinstance(t, Tensor)}
+    for name, array in (*sorted(arrays.items()), ("id", graph.node_id), ("y", graph.classes)):
+        if array is not None:
+            digest.update(f"{name} {array.dtype} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,278 @@
+"""Where a sweep's studies live: a journal file on one machine, PostgreSQL across machines.
+
+Optuna's own storages, with what a sweep over days needs besides. Every trial that runs has an
+owner, the supervisor that claimed it; one whose owner is dead is reaped, once. A torn journal is
+mended, a full disk tears none, and a restart of the database is waited for. Apart from `study`,
+which sees nothing of files, locks and connections. A Store is for one thread.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import socket
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Self
+from uuid import uuid4
+
+from optuna import Study
+from optuna.storages import BaseStorage
+from optuna.storages.journal import JournalFileBackend, JournalStorage
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+OnEvent = Callable[[str], None]
+KEY = "key"  # system attribute of a trial: what no second trial of its study is created under
+
+
+def failure(message: str, code: int) -> Exception:
+    from run_full import RunError  # which imports torch: not before it is needed
+
+    return RunError(message, code)
+
+
+class Store(BaseStorage):
+    """An Optuna storage in which every RUNNING trial has the user attribute "owner".
+
+    `owner` names this process among all that ever were, "host:process id:random". `notes` collects
+    what there is to say (what a repair dropped, a lost connection), unless `on_event` takes it.
+    Writing to a trial that another supervisor has reaped meanwhile raises Optuna's
+    UpdateFinishedTrialError.
+    """
+
+    def __init__(self, on_event: OnEvent | None) -> None:
+        self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+        self.notes: list[str] = []
+        self.on_event = on_event or self.notes.append
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def optuna(self) -> BaseStorage:
+        """What `optuna.create_study` and `load_study` take."""
+        return self
+
+    def enqueue(
+        self, study: Study, params: dict[str, Any], user_attrs: dict[str, Any], key: str
+    ) -> None:
+        """A WAITING trial with these parameters, once a key and study: whoever asks, how often."""
+        fixed = {"fixed_params": params, KEY: key}
+        trial = create_trial(state=TrialState.WAITING, system_attrs=fixed, user_attrs=user_attrs)
+        study.add_trial(trial)
+
+    def claimed(self) -> FrozenTrial:
+        """The template of a fresh trial of this process."""
+        return create_trial(state=TrialState.RUNNING, user_attrs={"owner": self.owner})
+
+    def beat(self) -> None:
+        """A sign of life, due about once a second; costs nothing where none is needed."""
+
+    @abstractmethod
+    def reap(self, study: Study) -> list[FrozenTrial]:
+        """Fails every RUNNING trial whose owner is dead, with the user attributes outcome "lost"
+        and message -> those that this call failed: each is returned by one call only."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Gives up locks and connections; trials still RUNNING may then be reaped by others."""
+
+
+class Log(JournalFileBackend):
+    """The journal's file, one JSON record a line. A record is on disk, whole, when the call that
+    wrote it returns, and absent if it raised. Whoever reads or writes holds the file's flock,
+    which the kernel releases however the process ends."""
+
+    def __init__(self, path: Path, on_event: OnEvent, read_only: bool) -> None:
+        self.path, self.on_event, self.depth = path, on_event, 0
+        flags = os.O_RDONLY if read_only else os.O_RDWR | os.O_APPEND | os.O_CREAT
+        self.kind = fcntl.LOCK_SH if read_only else fcntl.LOCK_EX
+        self.file = os.open(path, flags, 0o666)
+        super().__init__(str(path))
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """No other process writes meanwhile, nor reads; may be nested."""
+        if not self.depth:
+            fcntl.flock(self.file, self.kind)
+        self.depth += 1
+        try:
+            yield
+        finally:
+            self.depth -= 1
+            if not self.depth:
+                fcntl.flock(self.file, fcntl.LOCK_UN)
+
+    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
+        with self.alone():
+            logs = list(super().read_logs(log_number_from))
+        yield from logs
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """RunError 1: the disk is full, or fails; the journal is as it was."""
+        batch = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode()
+        with self.alone():
+            size = os.fstat(self.file).st_size
+            if size and os.pread(self.file, 1, size - 1) != b"\n":
+                size = self.mend()  # another supervisor was killed as it wrote
+            try:
+                left = memoryview(batch)
+                while left:
+                    left = left[os.write(self.file, left) :]
+                os.fsync(self.file)
+            except OSError as error:
+                with suppress(OSError):  # else the next opening cuts it off
+                    os.ftruncate(self.file, size)
+                raise disk_failure(self.path, len(batch), error) from None
+
+    def mend(self, dry: bool = False) -> int:
+        """Cuts off an unfinished last line, copied aside first; `dry`: leaves it -> size of what
+        is whole, bytes. RunError 3: damage elsewhere."""
+        data = self.path.read_bytes()
+        *lines, rest = data.split(b"\n")
+        bad = [number for number, line in enumerate(lines, 1) if not is_record(line)]
+        if bad and (bad[0] < len(lines) or rest):
+            at = f"{self.path}: line {bad[0]} is damaged"
+            raise failure(f"{at}, expected one JSON record of Optuna's journal", 3)
+        torn = lines[-1] + b"\n" if bad else rest
+        if torn and not dry:
+            aside = self.path.with_name(time.strftime("journal-torn-%Y%m%dT%H%M%SZ", time.gmtime()))
+            try:
+                with aside.open("ab") as file:
+                    file.write(torn)
+                    file.flush()
+                    os.fsync(file.fileno())
+            except OSError as error:
+                raise disk_failure(aside, len(torn), error) from None
+            os.ftruncate(self.file, len(data) - len(torn))
+            os.fsync(self.file)
+            self.on_event(f"{self.path}: cut off an unfinished last line, kept as {aside.name}")
+        return len(data) - len(torn)
+
+
+def is_record(line: bytes) -> bool:
+    """The line is one of Optuna's journal."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return False
+    return isinstance(record, dict) and {"op_code", "worker_id"} <= record.keys()
+
+
+def disk_failure(path: Path, needed: int, error: OSError) -> Exception:
+    """RunError 1: what was to be written, what is free, what to do."""
+    free = shutil.disk_usage(path.parent).free
+    return failure(
+        f"{path}: {error.strerror}: {needed} bytes needed, {free} free on that disk; finished "
+        "trials are intact: free some space there, then the same command continues",
+        1,
+    )
+
+
+class FileStore(Store, JournalStorage):
+    """`<folder>/journal.jsonl`. An owner lives as long as its file in `<folder>/supervisors` is
+    locked, which is certain and immediate, and true of a stopped process too. Owner and state of a
+    trial change together as others see it: under the journal's lock."""
+
+    def __init__(
+        self, folder: Path, on_event: OnEvent | None, join: bool = False, read_only: bool = False
+    ) -> None:
+        Store.__init__(self, on_event)
+        self.folder = folder / "supervisors"
+        self.life = -1
+        if not read_only:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        self.log = Log(folder / "journal.jsonl", self.on_event, read_only)
+        try:
+            with self.log.alone():
+                self.log.mend(dry=read_only)
+                if not read_only:
+                    self.enlist(join)
+                self.replay()
+        except BaseException:
+            self.close()
+            raise
+
+    def replay(self) -> None:
+        """RunError 3: the records make no sense."""
+        try:
+            JournalStorage.__init__(self, self.log)
+        except (KeyError, ValueError, TypeError, AttributeError, AssertionError) as error:
+            message = f"{self.log.path}: Optuna cannot replay its records ({error!r})"
+            raise failure(message, 3) from None
+
+    def enlist(self, join: bool) -> None:
+        """ValueError: others live and `join` is not asked for."""
+        others = self.living()
+        if others and not join:
+            busy = f"{self.folder.parent}: a sweep is running there ({min(others)})"
+            raise ValueError(f"{busy}; --join lets this one share its trials")
+        self.life = os.open(self.folder / self.owner, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        fcntl.flock(self.life, fcntl.LOCK_EX)
+
+    def living(self) -> set[str]:
+        """Owners whose process is alive; the files of the dead are removed."""
+        alive = set()
+        for path in self.folder.iterdir():
+            with suppress(FileNotFoundError), path.open("r+") as file:  # else it just ended
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    alive.add(path.name)
+                else:
+                    path.unlink()
+        return alive
+
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        """Optuna's -> the trial's id; one whose template has the key of a trial in the study is
+        that trial."""
+        template = template_trial or self.claimed()
+        with self.log.alone():
+            if key := template.system_attrs.get(KEY):
+                for trial in self.get_all_trials(study_id, deepcopy=False):
+                    if trial.system_attrs.get(KEY) == key:
+                        return trial._trial_id
+            return super().create_new_trial(study_id, template)
+
+    def set_trial_state_values(
+        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
+    ) -> bool:
+        """Optuna's -> whether it is set; a trial that becomes RUNNING gets this owner."""
+        with self.log.alone():
+            done = super().set_trial_state_values(trial_id, state, values)
+            if done and state == TrialState.RUNNING:
+                self.set_trial_user_attr(trial_id, "owner", self.owner)
+        return done
+
+    def reap(self, study: Study) -> list[FrozenTrial]:
+        """A RUNNING trial without an owner is one that a dying process was about to claim."""
+        study_id, reaped = self.get_study_id_from_name(study.study_name), []
+        with self.log.alone():
+            alive = self.living()
+            for trial in self.get_all_trials(study_id, states=(TrialState.RUNNING,)):
+                owner = trial.user_attrs.get("owner")
+                if owner in alive:
+                    continue
+                message = f"its supervisor {owner or ''} died".replace("  ", " ")
+                self.set_trial_user_attr(trial._trial_id, "outcome", "lost")
+                self.set_trial_user_attr(trial._trial_id, "message", message)
+                self.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+                reaped.append(self.get_trial(trial._trial_id))
+        return reaped
+
+    def close(self) -> None:
+        """Gives up the sign of life, and the journal; trials still RUNNING can then be reaped."""
+        if self.life >= 0:
+            (self.folder / self.owner).unlink(missing_ok=True)
+            os.close(self.life)
+        if self.log.file >= 0:
+            os.close(self.log.file)
+        self.life = self.log.file = -1

@@ -1,0 +1,152 @@
+"""A training state on disk: written whole or not at all, and believed only if it verifies.
+
+Apart from `folder`, which says what a run's folder holds: here is how no file is half-written, and
+how a `TrainState` goes to safetensors and back bit for bit. A checkpoint is a pair of files:
+`step-00000120.safetensors`, and last `step-00000120.json` with its SHA-256. Nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from nodejepa_ext.files import atomic
+from run_full import RunError, TrainState
+
+FORMAT = 1
+KEPT = 2
+FILES = re.compile(r"step-\d{8,}\.(json|safetensors)")
+Tensors = dict[str, Tensor]
+
+
+def write(path: Path, payload: bytes | str) -> str:
+    """Atomically -> its SHA-256."""
+    payload = payload.encode() if isinstance(payload, str) else payload
+    with atomic(path) as file:
+        file.write(payload)
+    return hashlib.sha256(payload).hexdigest()
+
+
+def pack(state: TrainState) -> bytes:
+    """All of a state as safetensors; what is no tensor, as JSON in the tensor "facts" [bytes]."""
+    modules = {
+        "encoder": state.encoder,
+        "target": state.target_encoder,
+        "predictor": state.predictor,
+    }
+    tensors = {f"{part}.{k}": t for part, m in modules.items() for k, t in m.state_dict().items()}
+    for index, slots in state.optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{slot}": t for slot, t in slots.items()}
+    tensors |= {f"stream.{name}": g.get_state() for name, g in state.streams.items()}
+    best = dict(state.best)
+    tensors |= {f"best.{k}": t for k, t in best.pop("weights", {}).items()}
+    facts = json.dumps({"step": state.step, "best": best, "rows": state.rows}).encode()
+    tensors["facts"] = torch.from_numpy(np.frombuffer(facts, np.uint8).copy())
+    return safetensors.torch.save({k: t.cpu().contiguous() for k, t in tensors.items()})
+
+
+def unpack(state: TrainState, payload: bytes) -> None:
+    """Sets all of a new state of the same settings. ValueError: the payload is none of its."""
+    try:
+        tensors = safetensors.torch.load(payload)
+        facts = json.loads(tensors.pop("facts").numpy().tobytes())
+        for part, module in (
+            ("encoder", state.encoder),
+            ("target", state.target_encoder),
+            ("predictor", state.predictor),
+        ):
+            module.load_state_dict(take(tensors, part))
+        slots: dict[int, Tensors] = {}
+        for name, tensor in take(tensors, "optimizer").items():
+            index, _, slot = name.partition(".")
+            slots.setdefault(int(index), {})[slot] = tensor
+        groups = state.optimizer.state_dict()["param_groups"]
+        state.optimizer.load_state_dict({"state": slots, "param_groups": groups})
+        for name, value in take(tensors, "stream").items():
+            state.streams[name].set_state(value)
+        device = next(state.encoder.parameters()).device
+        weights = {k: t.to(device) for k, t in take(tensors, "best").items()}
+        state.best = facts["best"] | ({"weights": weights} if weights else {})
+        state.step, state.rows = facts["step"], facts["rows"]
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"no state of this run: {str(error)[:200]}") from None
+
+
+def take(tensors: Tensors, part: str) -> Tensors:
+    """Those of one part, by their own names, aligned as torch allocates."""
+    own = {k: t for k, t in tensors.items() if k.startswith(f"{part}.")}
+    return {k.removeprefix(f"{part}."): t.clone() for k, t in own.items()}
+
+
+def manifest(name: str, payload: bytes) -> bytes:
+    """What the JSON file beside a checkpoint must hold, to the byte."""
+    facts = {"format": FORMAT, "file": name, "bytes": len(payload)}
+    return json.dumps(facts | {"sha256": hashlib.sha256(payload).hexdigest()}).encode()
+
+
+class Checkpoints:
+    """The last two states of a run, in a folder of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.last = folder, ""  # stem of the newest that is known to be good
+
+    def save(self, state: TrainState) -> None:
+        """On disk when this returns; then all but this one and the good one before are removed.
+        OSError: it cannot be written, and those before are as they were."""
+        stem = f"step-{state.step:08d}"
+        if stem == self.last:
+            return
+        payload = pack(state)
+        self.folder.mkdir(exist_ok=True)
+        write(self.folder / f"{stem}.safetensors", payload)
+        write(self.folder / f"{stem}.json", manifest(f"{stem}.safetensors", payload))
+        good, self.last = {stem, self.last}, stem
+        for path in sorted(self.folder.iterdir()):  # a manifest before its tensors
+            if FILES.fullmatch(path.name) and path.stem not in good:
+                path.unlink()
+
+    def restore(self, state: TrainState, say: Callable[[str], None]) -> None:
+        """Sets a new state to the newest checkpoint that verifies, and says which do not, and why;
+        leaves it new where no checkpoint was ever finished. RunError 4: there are some, all bad."""
+        found = self.folder.glob("step-*.json") if self.folder.is_dir() else ()
+        stems = sorted((path.stem for path in found if FILES.fullmatch(path.name)), reverse=True)
+        for stem in stems:
+            try:
+                unpack(state, self.verified(stem))
+            except (ValueError, OSError) as error:
+                say(f"{self.folder / stem}: left out: {error}")
+                continue
+            self.last = stem
+            return
+        if stems:
+            raise RunError(f"{self.folder}: none of {len(stems)} checkpoints verifies", 4)
+
+    def verified(self, stem: str) -> bytes:
+        """The tensors' file. ValueError: it or its manifest is not what was written."""
+        path = self.folder / f"{stem}.safetensors"
+        payload = path.read_bytes()
+        wanted, found = manifest(path.name, payload), path.with_suffix(".json").read_bytes()
+        if found != wanted:
+            text = f"its manifest says {found[:200]!r}"
+            raise ValueError(f"the file is {wanted.decode()}, {text}")
+        return payload
+
+
+def verify(path: Path, sha256: Any) -> bytes:
+    """The file of that SHA-256. RunError 4: it has another, or is not there."""
+    try:
+        payload = path.read_bytes()
+    except OSError as error:
+        raise RunError(f"{path}: {error.strerror}, expected SHA-256 {sha256}", 4) from None
+    if (found := hashlib.sha256(payload).hexdigest()) != sha256:
+        raise RunError(f"{path} has SHA-256 {found}, expected {sha256}", 4)
+    return payload

@@ -1,0 +1,397 @@
+"""The folder of a run: what is written there, when, and how a run goes on after its process died.
+
+config.toml, run.json (status, versions, graph, hashes), metrics.jsonl (a row an epoch),
+checkpoints/, and at the end model.safetensors, embeddings.npz and report.md. run.json is the first
+file of a run and says last that it is finished. Shapes: N nodes, F features, D latent dimensions.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import safetensors.torch
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+import run_full
+from nodejepa_ext.files import UNFINISHED, atomic
+from nodejepa_ext.graphs.graph import Graph, GraphError
+from nodejepa_ext.graphs.scaling import Scaling, names
+from nodejepa_ext.graphs.source import Source, Subject, read
+from nodejepa_ext.parts.choice import Parts, differences, effective, seams
+from nodejepa_ext.training import batches
+from nodejepa_ext.training.checkpoints import FILES, Checkpoints, verify, write
+from nodejepa_ext.training.memory import check_memory, memory_errors
+from nodejepa_ext.training.settings import toml_of
+from nodejepa_ext.training.stopping import label_free
+from nodejepa_ext.workers.machine import versions
+from run_full import Config, EpochHook, Result, RunError, TrainState
+
+__all__ = ["Model", "Source", "atomic", "load_model", "resume", "source_graph", "start", "vacant"]
+FORMAT = 1
+KEYS = {"format", "status", "settings", "versions", "threads", "checkpoint_every", "graph"}
+NAMES = ("config.toml", "metrics.jsonl", "model.safetensors", "embeddings.npz", "report.md")
+SECONDS = 30.0  # between checkpoints, unless epochs are said
+Meta = dict[str, Any]
+Say = Callable[[str], None]
+
+
+class Model(NamedTuple):
+    """A finished run, ready to embed."""
+
+    encoder: run_full.Encoder
+    cfg: Config
+    features: int  # F
+    meta: Meta  # run.json
+    scaling: Scaling  # fitted to the training graph; rule "structural": it had no features
+
+    def embed(self, data: Data) -> Tensor:
+        """z [N, D] on the cpu: in chunks, if it was trained on subgraphs."""
+        return batches.embed(self.encoder, data, batch_nodes_of(self.meta))
+
+
+def vacant(folder: Path, overwrite: bool) -> None:
+    """ValueError: the folder is none, holds something, or what --overwrite must not replace."""
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder}: a file, expected a folder")
+    held = {p.name for p in folder.iterdir()} if folder.is_dir() else set()
+    held = {name for name in held if not UNFINISHED.fullmatch(name)}
+    if held and not overwrite:
+        text = "--resume continues its run, --overwrite replaces it"
+        text = text if "run.json" in held else "expected a new or an empty folder"
+        raise ValueError(f"{folder}: not empty; {text}")
+    if "run.json" not in held and (own := held & {*NAMES}):
+        raise ValueError(f"{folder}: {', '.join(sorted(own))} without run.json: not of a run")
+
+
+def clear(folder: Path, checkpoints: bool = True) -> None:
+    """Removes unfinished files, and with `checkpoints` all that a run writes; run.json last."""
+    for path in [*folder.iterdir(), *folder.glob("checkpoints/*")]:
+        own = path.name in NAMES or path.parent != folder and FILES.fullmatch(path.name)
+        if UNFINISHED.fullmatch(path.name) or checkpoints and own:
+            path.unlink()
+    if checkpoints:
+        (folder / "run.json").unlink(missing_ok=True)
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """For one process at a time. ValueError: another has it."""
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"{folder}: another process is training there") from None
+        yield
+    finally:
+        os.close(lock)  # which ends the lock
+
+
+def toml_text(settings: Meta, preset: str) -> str:
+    lines = (f"{name} = {json.dumps(value)}" for name, value in settings.items())
+    return "\n".join([f"# preset: {preset}", *lines, ""])
+
+
+def batch_nodes_of(meta: Meta) -> int:
+    """Of a run: nodes of the subgraphs that it trains on; 0: on the whole graph."""
+    return int(meta["settings"].get("batch_nodes", 0))
+
+
+def read_run(folder: Path) -> tuple[Meta, Config, Parts]:
+    """run.json and settings of a run. ValueError: none is there, or its settings were changed."""
+    path, toml = folder / "run.json", folder / "config.toml"
+    try:
+        meta = json.loads(path.read_bytes())
+        if not isinstance(meta, dict) or meta.get("format") != FORMAT or KEYS - meta.keys():
+            raise ValueError(f"expected {', '.join(sorted(KEYS))}, and format {FORMAT}")
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: {error}; expected what `train` wrote") from None
+    settings, extra = meta["settings"], {f.name for f in fields(Parts)}
+    core = settings.keys() - extra - {"batch_nodes"}
+    try:
+        parts = Parts(**{k: v for k, v in settings.items() if k in extra})
+        cfg = Config(**{k: v for k, v in settings.items() if k in core})
+        batches.check(settings.get("batch_nodes", 0), parts)
+    except TypeError as error:
+        raise ValueError(f"{path}, settings: {error}") from None
+    found = toml_of(toml) if toml.exists() else settings  # killed between the first two files
+    if changed := differences(settings, found):
+        text = "since the run began; --resume changes no setting"
+        raise ValueError(f"{toml}: {'; '.join(changed)} {text}")
+    return meta, cfg, parts
+
+
+def same_subject(folder: Path, meta: Meta) -> Subject:
+    """The run's graph, read again. RunError 3: it cannot be, or is another now."""
+    if meta["graph"]["source"] is None:
+        raise RunError(f"{folder}: its graph came from Python, not from files", 3)
+    source = Source(**meta["graph"]["source"])
+    try:
+        ready = read(source)
+    except (GraphError, ValueError, ImportError) as error:
+        raise RunError(f"{folder}: its graph cannot be read again: {error}", 3) from None
+    if ready.sha256 != (wanted := meta["graph"]["sha256"]):
+        where = source.source or source.edges
+        raise RunError(f"{where} has changed: SHA-256 {ready.sha256}, expected {wanted}", 3)
+    return ready
+
+
+def source_graph(folder: Path) -> Graph:
+    """The training graph, x [N, F] as trained on. RunError 3: it is another now, or gone.
+    ValueError: no run is there."""
+    return same_subject(folder, read_run(folder)[0]).graph
+
+
+def load_model(folder: Path) -> Model:
+    """Of a finished run, on its device or, where there is none such, as "auto". RunError 4:
+    model.safetensors is not what was written. ValueError: no finished run is there."""
+    meta, cfg, _ = read_run(folder)
+    try:
+        run_full.placement(cfg)
+    except ValueError:  # trained on another machine
+        cfg = replace(cfg, device="auto")
+    if meta["status"] != "finished":
+        text = f"expected a finished one: nodejepa-ext train --resume {folder}"
+        raise ValueError(f"{folder}: the run is {meta['status']}, {text}")
+    path = folder / "model.safetensors"
+    payload = verify(path, meta.get("files", {}).get(path.name))
+    try:
+        tensors = safetensors.torch.load(payload)
+    except safetensors.SafetensorError as error:
+        raise RunError(f"{path}: {error}", 4) from None
+    rule, width = meta["graph"]["scaling"], meta["graph"]["features"]
+    scaling = Scaling(rule, *(tensors.pop(f"scaling.{k}", None) for k in ("mean", "scale")))
+    with torch.random.fork_rng(devices=[]):
+        encoder = run_full.Encoder(cfg, width).to(run_full.placement(cfg)[0])
+    encoder.load_state_dict(tensors)
+    return Model(encoder.eval(), cfg, width, meta, scaling)
+
+
+def start(
+    ready: Subject,
+    cfg: Config,
+    folder: Path,
+    *,
+    parts: Parts | None = None,
+    batch_nodes: int = 0,
+    overwrite: bool = False,
+    every: int = 0,
+    about: Meta | None = None,
+    watch: EpochHook | None = None,
+    stop: Callable[[], int] = lambda: 0,
+) -> str:
+    """Trains in a new folder, as `batches.train` -> the report. every: epochs between checkpoints;
+    0: 30 s. about: goes into run.json, "preset" and "why" into the report. watch sees every epoch;
+    when stop() is not 0 after one, the run is saved and RunError has it as its code.
+
+    ValueError: the folder is not free; settings that do not suit the graph. OSError: it cannot be
+    written. RunError: 1 it cannot be written any more, 6 memory, 7 the loss is not finite."""
+    parts, data = parts or Parts(), ready.graph.data
+    batches.check(batch_nodes, parts, len(data.x))
+    check_memory(data, cfg, batch_nodes=batch_nodes)
+    vacant(folder, overwrite)
+    run_full.View.of(batches.bare(data), replace(cfg, neighbours=0))  # as it would in training
+    run = Run(folder, ready, cfg, parts, batch_nodes, dict(about or {}), watch, stop)
+    folder.mkdir(parents=True, exist_ok=True)
+    with claimed(folder):
+        vacant(folder, overwrite)
+        clear(folder)
+        run.begin(every)
+        return run()
+
+
+def resume(
+    folder: Path,
+    *,
+    say: Say = print,
+    watch: EpochHook | None = None,
+    stop: Callable[[], int] = lambda: 0,
+) -> str:
+    """Goes on from the newest checkpoint that verifies -> the report, "" if it was finished. Torch
+    gets the run's threads.
+
+    ValueError: no run is there, its settings were changed, or another process has it. RunError: 3
+    the graph has changed, 4 no checkpoint verifies, others as in `start`."""
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: no such folder, expected one of a run")
+    with claimed(folder):
+        meta, cfg, parts = read_run(folder)
+        if meta["status"] == "finished":
+            say(f"{folder}: finished already, nothing to resume")
+            return ""
+        for name, now in versions("safetensors").items():
+            if (then := meta["versions"].get(name)) != now:
+                say(f"{name} {now}, begun with {then}: the result may differ in the last digits")
+        torch.set_num_threads(meta["threads"])
+        ready = same_subject(folder, meta)
+        batch_nodes = batch_nodes_of(meta)
+        check_memory(ready.graph.data, cfg, batch_nodes=batch_nodes)
+        clear(folder, checkpoints=False)
+        run = Run(folder, ready, cfg, parts, batch_nodes, meta, watch, stop)
+        run.checkpoints.restore(run.state, say)
+        say(f"{folder}: resumes after epoch {run.state.step} of {cfg.epochs}")
+        return run()
+
+
+@dataclass
+class Run:
+    """One training in one folder, which this process has claimed."""
+
+    folder: Path
+    ready: Subject
+    cfg: Config
+    parts: Parts
+    batch_nodes: int
+    meta: Meta  # run.json
+    watch: EpochHook | None
+    stop: Callable[[], int]
+
+    def __post_init__(self) -> None:
+        self.data, self.seams = self.ready.graph.data, seams(self.parts)
+        make = self.seams.get("make_predictor", run_full.MLPPredictor)
+        self.state = TrainState.new(self.cfg, self.data, make)
+        self.checkpoints, self.saved = Checkpoints(self.folder / "checkpoints"), time.monotonic()
+        self.probed = {"train_mask", "val_mask"} <= {*self.data.keys()}
+
+    def begin(self, every: int) -> None:
+        """run.json, the first file. OSError: it cannot be written."""
+        graph, source = self.ready.graph, self.ready.source
+        n, f = self.data.x.shape
+        self.meta |= {
+            "format": FORMAT,
+            "versions": versions("safetensors"),
+            "checkpoint_every": every,
+        }
+        self.meta |= {"seed": self.cfg.seed, "threads": torch.get_num_threads()}
+        self.meta |= {"device": str(run_full.placement(self.cfg)[0]), "notices": graph.notices}
+        self.meta["settings"] = asdict(self.cfg) | asdict(self.parts)
+        if self.batch_nodes:
+            self.meta["settings"]["batch_nodes"] = self.batch_nodes
+        self.meta["graph"] = {"source": source._asdict() if source else None}
+        self.meta["graph"] |= {"sha256": self.ready.sha256, "scaling": self.ready.scaling.rule}
+        self.meta["graph"] |= {"nodes": n, "edges": self.data.edge_index.shape[1] // 2}
+        columns = names(source.source, source.nodes) if source else None
+        self.meta["graph"] |= {"features": f, "columns": columns}
+        self.note(status="running", began=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+
+    def note(self, **changes: Any) -> None:
+        self.meta |= changes
+        write(self.folder / "run.json", json.dumps(self.meta, indent=1))
+
+    def __call__(self) -> str:
+        """Trains on to the end -> the report."""
+        with self.last_words(), memory_errors():
+            self.note(status="running", message="")
+            toml = toml_text(self.meta["settings"], self.meta.get("preset", "none"))
+            write(self.folder / "config.toml", toml)
+            path, began = self.folder / "metrics.jsonl", time.monotonic()
+            write(path, "".join(json.dumps(row) + "\n" for row in self.state.rows))
+            with path.open("a") as self.metrics:
+                more: Any = {"on_epoch": self.after_epoch, "state": self.state, **self.seams}
+                result = batches.train(self.cfg, self.data, self.batch_nodes, **more)
+            return self.finish(result, time.monotonic() - began)
+
+    def after_epoch(self, state: TrainState, row: dict[str, float]) -> None:
+        """An EpochHook; what it decides can be decided again after a resume."""
+        self.metrics.write(json.dumps(row) + "\n")
+        self.metrics.flush()
+        if self.watch:
+            self.watch(state, row)
+        if not self.probed:
+            label_free(state, row)  # may end the run
+        every, code = self.meta["checkpoint_every"], self.stop()
+        due = state.step % every == 0 if every else time.monotonic() - self.saved > SECONDS
+        if due or code or state.step == self.cfg.epochs:
+            self.checkpoints.save(state)
+            self.saved = time.monotonic()
+        if code:
+            raise RunError(f"stopped after epoch {state.step}, which is kept", code)
+
+    @contextmanager
+    def last_words(self) -> Iterator[None]:
+        """run.json says how the run ended; what is not the program's fault becomes a RunError."""
+        status = "failed"
+        try:
+            yield
+            return
+        except RunError as error:
+            message, code = error.args
+        except KeyboardInterrupt as error:
+            message, code = error.args or ("stopped at once", 130)
+        except OSError as error:
+            message, code = f"cannot write: {error.strerror or error}", 1
+        except Exception as error:
+            self.note(status=status, message=f"{type(error).__name__}: {error}")
+            raise
+        if code in (130, 143):
+            status = "interrupted"
+        if code not in (6, 7):
+            message += f"; nodejepa-ext train --resume {self.folder} continues"
+        with suppress(OSError):  # the disk may be full
+            self.note(status=status, message=message)
+        raise RunError(f"{self.folder}: {message}", code)
+
+    def finish(self, result: Result, seconds: float) -> str:
+        """The files of a finished run; run.json last."""
+        graph, state, z = self.ready.graph, self.state, result.z
+        tensors = {k: t.cpu().contiguous() for k, t in state.encoder.state_dict().items()}
+        _, mean, scale = self.ready.scaling
+        if mean is not None and scale is not None:
+            tensors |= {"scaling.mean": mean, "scaling.scale": scale}
+        node_id = np.arange(len(z)) if graph.node_id is None else graph.node_id
+        np.savez(embeddings := io.BytesIO(), z=z.numpy(), node_id=node_id)
+        figures = run_full.collapse(z) | ({"val": result.val} if self.probed else {})
+        figures |= {"epochs": state.step, "epoch": state.best.get("epoch", state.step)}
+        figures |= {"loss": state.rows[int(figures["epoch"]) - 1]["loss"]} if state.rows else {}
+        text = self.report(figures, seconds)
+        files = {
+            "model.safetensors": write(
+                self.folder / "model.safetensors", safetensors.torch.save(tensors)
+            ),
+            "embeddings.npz": write(self.folder / "embeddings.npz", embeddings.getvalue()),
+            "report.md": write(self.folder / "report.md", text),
+        }
+        self.note(status="finished", figures=figures, files=files)
+        return text
+
+    def report(self, figures: dict[str, float], seconds: float) -> str:
+        """Markdown, to be read as it is."""
+        graph, d = self.meta["graph"], self.cfg.out * (1 + self.cfg.own_features)
+        default, chosen = effective(Config(), Parts()), effective(self.cfg, self.parts)
+        chosen = {k: v for k, v in chosen.items() if k == "encoder" or v != default.get(k)}
+        why = "of the highest accuracy on validation nodes"
+        why = why if self.probed else "chosen without labels, by loss and rank"
+        lines = [
+            f"# {self.folder}",
+            "",
+            "- Graph: {nodes} nodes, {edges} edges, {features} features".format(**graph),
+            f"- Settings: {self.meta.get('why', 'as given')}",
+            f"- Not the default: {', '.join(f'{k} = {v}' for k, v in chosen.items())}",
+            f"- Trained: {figures['epochs']} epochs, {seconds:.0f} s since the last start, on "
+            f"{self.meta['device']}, {self.meta['threads']} thread(s)",
+            f"- Kept: epoch {figures['epoch']}, {why}",
+            f"- Effective rank {figures['effective_rank']:.1f} of {d}, mean cosine "
+            f"{figures['cosine']:.3f}",
+        ]
+        if 0 < self.batch_nodes < graph["nodes"]:
+            text = f"- Batches: every step on another subgraph of {self.batch_nodes} nodes, grown "
+            lines.insert(-2, f"{text}breadth-first; embeddings of the whole graph")
+        if "loss" in figures:
+            lines.append(f"- Loss {figures['loss']:.4g}")
+        if self.probed:
+            lines.append(f"- Validation accuracy of a linear probe: {100 * figures['val']:.1f} %")
+        lines.append(f"- Written: embeddings.npz (z [{graph['nodes']}, {d}], node_id), ")
+        lines[-1] += "model.safetensors, config.toml, run.json, metrics.jsonl, checkpoints"
+        return "\n".join([*lines, ""])

@@ -1,0 +1,123 @@
+"""Whether a training fits into memory: its forecast, and its refusal before anything is allocated.
+
+Shapes: N nodes, E undirected edges, F features, D latent dimensions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch_geometric.data import Data
+
+import run_full
+from nodejepa_ext.workers.memory import room
+from run_full import Config, RunError
+
+REFUSED = ("can't allocate memory", "not enough memory", "out of memory", "bad_alloc")
+SHARE = 0.8  # of the free memory, at most
+
+
+def training_bytes(n: int, e: int, f: int, nonzero: int, cfg: Config) -> int:
+    """Of memory that training takes beyond the graph itself; nonzero: of the N * F features.
+
+    Fitted in fp32 to peaks of 5,000 to 20,000 nodes, where it was 1.0 to 1.6 of what was measured;
+    bf16 takes less."""
+    widths = [f, *[cfg.hidden] * (cfg.layers - 1), cfg.out]
+    weights = sum((1 + cfg.skip) * a * b for a, b in pairwise(widths))
+    weights += f * cfg.out * cfg.own_features
+    latent = cfg.out * (1 + cfg.own_features)
+    weights += (0, latent * latent, 1024 * latent)[cfg.predictor]
+    wide = sum(widths[1:-1]) + latent
+    joined = cfg.target == "online" or cfg.regulariser != "none"  # both views are held at once
+    size = (28, 48)[joined] * n * (wide + 512 * (cfg.predictor == 2))  # with their gradients
+    size += 48 * weights  # both encoders, gradients, AdamW, the best, a checkpoint
+    e += n * cfg.neighbours
+    size += (4 + 12 * (cfg.neighbours > 0)) * n * f + 24 * nonzero + 100 * e
+    if cfg.encoder == "gat":  # a message an edge and head
+        size += int(16 * e * (2 - cfg.edge1 - cfg.edge2) * wide)
+    return size + (50 << 20)
+
+
+def free_bytes(device: torch.device) -> int:
+    """Of the device's memory, or of this machine's."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 2 * room()
+
+
+def inference_bytes(n: int, e: int, cfg: Config) -> int:
+    """Of memory that `batches.embed` takes beyond the graph itself, or the meters and the probe of
+    its result. Of 200,000 nodes and 2,000,000 edges it was 1.0 to 1.2 of what was measured."""
+    latent, copies = cfg.out * (1 + cfg.own_features), 2 + (cfg.encoder == "gat")
+    widths, e = [0, *[cfg.hidden] * (cfg.layers - 1), cfg.out], e + n * cfg.neighbours
+    wide = max(a + copies * b for a, b in pairwise(widths))  # what goes in, and what comes out
+    return max(4 * n * wide + 250 * e, 48 * n * latent)
+
+
+class Sizes(NamedTuple):
+    """Of a graph: what its training's memory goes by."""
+
+    n: int
+    e: int
+    f: int
+    nonzero: int  # of n * f features
+    met: float  # mean degree of the nodes that a search meets, which are found by their edges
+
+    @classmethod
+    def of(cls, data: Data) -> Sizes:
+        n, f = data.x.shape
+        degree = torch.bincount(data.edge_index[0], minlength=n).double()
+        met = float(degree.square().sum() / degree.sum().clamp(min=1))
+        return cls(n, data.edge_index.shape[1] // 2, f, int(data.x.count_nonzero()), met)
+
+    def training(self, cfg: Config, batch_nodes: int) -> int:
+        """Bytes; on subgraphs of batch_nodes nodes, unless that is 0 or at least n."""
+        n, e, f, nonzero, met = self
+        if not 0 < batch_nodes < n:
+            return training_bytes(n, e, f, nonzero, cfg)
+        inner = min(e, int(batch_nodes * met / 2))  # as if no edge left the subgraph
+        step = training_bytes(batch_nodes, inner, f, nonzero * batch_nodes // n, cfg)
+        return step + inference_bytes(n, e, cfg)
+
+
+def check_memory(data: Data, cfg: Config, free: int | None = None, batch_nodes: int = 0) -> None:
+    """Before anything is allocated. RunError 6: training would take over 80 % of `free` bytes, by
+    default what is free now; it names what would not: the largest width, of hidden and out, and the
+    largest power of two for batch_nodes."""
+    most = SHARE * (free_bytes(run_full.placement(cfg)[0]) if free is None else free)
+    sizes = Sizes.of(data)
+    if (needed := sizes.training(cfg, batch_nodes)) <= most:
+        return
+    unit = math.lcm(8, cfg.heads if cfg.encoder == "gat" else 1)
+    low, high = 0, max(cfg.hidden, cfg.out) // unit + 1  # low units fit, or it is 0; high do not
+    while high - low > 1:
+        middle = (low + high) // 2
+        width = middle * unit
+        small = replace(cfg, hidden=min(cfg.hidden, width), out=min(cfg.out, width))
+        fits = sizes.training(small, batch_nodes) <= most
+        low, high = (middle, high) if fits else (low, middle)
+    width, hints = low * unit, list[str]()
+    if low:
+        hints = [f"--hidden {min(cfg.hidden, width)} --out-width {min(cfg.out, width)}"]
+    whole = batch_nodes if 0 < batch_nodes < sizes.n else sizes.n
+    powers = (2**k for k in reversed(range(5, (whole - 1).bit_length())))
+    if batch := next((b for b in powers if sizes.training(cfg, b) <= most), 0):
+        hints.append(f"--batch-nodes {batch}")
+    text = f"training takes about {needed >> 20} MiB, expected at most {int(most) >> 20}, 80 % of"
+    raise RunError(f"{text} what is free; {' or '.join(hints) or 'no width'} would fit", 6)
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """An allocation that fails in the block is a RunError 6."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not any(text in str(error) for text in REFUSED):
+            raise
+        text = "out of memory; a smaller --hidden, --out-width or --batch-nodes takes less"
+        raise RunError(text, 6) from None

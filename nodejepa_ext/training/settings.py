@@ -1,0 +1,204 @@
+"""Settings: presets, what `auto` decides for an unknown graph without labels, and their layers,
+preset < --config < options, for every verb that has them.
+
+Shapes: N nodes, E undirected edges, F features.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tomllib
+from dataclasses import fields, replace
+from pathlib import Path
+
+import torch
+from torch_geometric.data import Data
+
+import run_full
+from nodejepa_ext.parts.choice import RATES, Parts, Settings
+from nodejepa_ext.parts.objectives import OBJECTIVES
+from run_full import GRAPHS, Config
+
+PRESETS = ("best", "card", "bgrl")
+NAMES = ("auto", *PRESETS)
+PAIRS, ALIKE = 100_000, 0.5
+LARGEST, WEIGHT = 20_000, 0.2  # nodes; of a node's mean edge weights together
+BGRL: dict[str, Settings] = {  # a fair BGRL (Thakoor et al. 2022): no mask, two views, both ways
+    "cora": dict(
+        layers=1,
+        hops=2,
+        out=1024,
+        skip=False,
+        embed_hops=2,
+        neighbours=20,
+        mask=0.0,
+        lr=1e-3,
+        warmup=6,
+        epochs=60,
+        eval_every=20,
+    ),
+    "citeseer": dict(
+        layers=1,
+        hops=2,
+        out=1024,
+        skip=False,
+        embed_hops=1,
+        neighbours=20,
+        mask=0.0,
+        lr=2e-3,
+        warmup=6,
+        epochs=60,
+        eval_every=20,
+    ),
+    "pubmed": dict(
+        layers=2,
+        hops=1,
+        out=256,
+        skip=False,
+        embed_hops=0,
+        neighbours=0,
+        mask=0.0,
+        feat1=0.2,
+        edge1=0.2,
+        feat2=0.1,
+        edge2=0.3,
+        lr=1e-3,
+        warmup=6,
+        epochs=60,
+        eval_every=10,
+    ),
+}
+
+
+def preset(name: str, graph: str) -> Config:
+    """The settings called `name` for an embedded graph: those of `run_full`, or `bgrl`. ValueError:
+    there are none."""
+    if name not in PRESETS:
+        raise ValueError(f"{name!r}: expected one of {', '.join(PRESETS)}")
+    if name != "bgrl":
+        return run_full.preset(name, graph)
+    if graph not in BGRL:
+        raise ValueError(f"{graph!r}: expected one of {', '.join(BGRL)}")
+    return Config(**BGRL[graph])
+
+
+def command_line(prog: str, *more: type) -> argparse.ArgumentParser:
+    """The parser of `run_full.command_line`, with the toolkit's presets and its --config."""
+    parser = run_full.command_line(*more)
+    parser.prog, parser.conflict_handler = prog, "resolve"  # the latter of two options counts
+    add = parser.add_argument_group("toolkit").add_argument
+    add("--preset", default="best", choices=PRESETS, help="settings to start from (best)")
+    add("--config", type=Path, help="TOML of fields, with a section a graph; options win")
+    return parser
+
+
+def auto(data: Data, structural: bool = False) -> tuple[Config, str]:
+    """Settings for a graph, and why: those of `best` on Cora; 20 neighbours where features are
+    words (`run_full.words`), but not where they are `structural`, made of the edges themselves, nor
+    in graphs of more nodes than were measured, since finding them takes time in N^2; own features
+    beside the propagated ones where edges join nodes that are less alike than chance. Labels and
+    masks have no say. Measured in ablations/auto."""
+    alike, n = likeness(data), len(data.x)
+    own = alike < ALIKE
+    why = f"an edge joins nodes more alike than chance with probability {alike:.2f}"
+    why += ": own features beside the propagated ones" * own
+    plain = replace(preset("best", "cora"), neighbours=0, own_features=own)
+    if structural or n > LARGEST or run_full.words(data.x.to_dense().float().cpu()) is None:
+        return plain, why
+    why += "; each node joined to the 20 of most similar features"
+    return replace(plain, **joined(data)), why
+
+
+def joined(data: Data) -> Settings:
+    """20 neighbours, which together weigh a fifth of what a node's edges do on average."""
+    total = data.edge_index.shape[1] if data.edge_weight is None else float(data.edge_weight.sum())
+    weight = WEIGHT * max(total / len(data.x), 1.0)
+    return {"neighbours": 20, "neighbour_weight": round(weight, 2)}
+
+
+def likeness(data: Data) -> float:
+    """Probability that the ends of an edge have more similar features than a random pair of nodes,
+    as `run_full.comparable` sees them, ties counted half: of 100,000 drawn pairs of both. 0.5 where
+    there are no edges."""
+    edges, generator = data.edge_index.cpu(), torch.Generator().manual_seed(0)
+    if not edges.numel():
+        return 0.5
+    x = run_full.comparable(data.x)
+    some = edges[:, torch.randint(edges.shape[1], (PAIRS,), generator=generator)]
+    random = torch.randint(len(x), (2, PAIRS), generator=generator)
+    ours, others = (
+        torch.cat([(x[u] * x[v]).sum(1) for u, v in pairs.split(1024, dim=1)])
+        for pairs in (some, random)
+    )
+    return float(((ours > others).float() + (ours == others).float() / 2).mean())
+
+
+def nearest(data: Data) -> tuple[str, str]:
+    """The embedded graph whose settings suit x [N, F] and edge_index [2, 2E], and what says so."""
+    degree = data.edge_index.shape[1] / len(data.x)
+    dense = int(data.x.count_nonzero()) / data.x.numel()
+    why = f"mean degree {degree:.1f}, {100 * dense:.2g} % of {data.x.shape[1]} features not zero"
+    return ("pubmed" if dense > 0.05 else "citeseer" if degree < 3.5 else "cora"), why
+
+
+def preset_for(
+    name: str, data: Data, graph: str = "", *, structural: bool = False
+) -> tuple[Config, str]:
+    """The preset `name`, of `graph` where it is an embedded one, else of the nearest to data, and
+    why; structural: see `auto`. ValueError: there is none of that name."""
+    if name not in NAMES:
+        raise ValueError(f"--preset {name}: expected one of {', '.join(NAMES)}")
+    if name == "auto":
+        return auto(data, structural)
+    if graph in GRAPHS:
+        return preset(name, graph), f"`{name}` on {graph}"
+    graph, why = nearest(data)
+    return preset(name, graph), f"{why}: as `{name}` on {graph}"
+
+
+def resolve(
+    base: Config, args: argparse.Namespace, graph: str, *, own: bool = False
+) -> tuple[Config, Parts]:
+    """base, with fewer epochs under --quick < --config (its top level < its section of the graph) <
+    options. own: of a graph of one's own, where gat takes `base` without neighbours and --config
+    may hold batch_nodes, which is no setting. ValueError names what is wrong."""
+    if getattr(args, "quick", False):
+        base = replace(base, epochs=min(base.epochs, 5), eval_every=5)
+    extra = {f.name for f in fields(Parts)}
+    known = extra | {f.name for f in fields(Config)}
+    toml = section_of(args.config, graph) if args.config else {}
+    if bad := toml.keys() - known - ({"batch_nodes"} if own else set()):
+        text = f"expected some of {', '.join(sorted(known))}"
+        raise ValueError(f"{args.config}: {', '.join(sorted(bad))}: {text}")
+    given = {k: v for k, v in (toml | vars(args)).items() if k in known}
+    if (name := given.get("regulariser")) in OBJECTIVES:
+        weight = {"regulariser_weight": OBJECTIVES[name][1]}
+        given = weight | given | {"regulariser": "none", "objective": name}
+    parts = Parts(**{k: v for k, v in given.items() if k in extra})
+    core = {k: v for k, v in given.items() if k not in extra}
+    cfg = adapted(base, core) if own else replace(base, **core)
+    return cfg if parts.views else replace(cfg, **RATES), parts
+
+
+def section_of(path: Path, graph: str) -> Settings:
+    """What a TOML says of a graph: its top level, then its section of that name."""
+    toml = toml_of(path)
+    own = toml.get(graph, {}) if graph in GRAPHS else {}
+    if not isinstance(own, dict):
+        raise ValueError(f"{path}: {graph} = {own!r}: expected a section")
+    return {k: v for k, v in toml.items() if k not in GRAPHS} | own
+
+
+def adapted(base: Config, given: Settings) -> Config:
+    """base with the given settings; without the neighbours of base where gat, which takes no edge
+    weights, is asked for. ValueError: a setting that cannot be."""
+    base = replace(base, neighbours=0) if given.get("encoder") == "gat" else base
+    return replace(base, **given)
+
+
+def toml_of(path: Path) -> Settings:
+    """ValueError: not there, or no TOML."""
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from None

@@ -1,0 +1,29 @@
+"""Who may work where: the cores and CUDA devices of this process, and the workers on them."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from run_full import Config
+
+
+def placement(workers: int, rows: int, cfg: Config) -> tuple[int, int, list[str] | None]:
+    """Workers, threads of each, and their CUDA devices: by default a worker a core or a GPU."""
+    devices = visible_gpus() if cfg.device in ("auto", "cuda") else []  # cuda:1 is one for all
+    count = min(workers or len(devices) or cores(), rows)
+    return count, max(1, cores() // count), devices or None
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    seen = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return seen or 1
+
+
+def visible_gpus() -> list[str]:
+    """CUDA devices as CUDA_VISIBLE_DEVICES names them; their context is not opened."""
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    count = torch.cuda.device_count()  # those of CUDA_VISIBLE_DEVICES
+    return (seen.split(",") if seen else list(map(str, range(count))))[:count]
