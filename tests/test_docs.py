@@ -6,7 +6,8 @@
 4. Every path into the project that is shown as code exists.
 5. The API pages name every module of the toolkit but the commands, and no other.
 6. The sentences of `Config` that how-it-works.md tabulates are of fields that exist.
-7. The site builds in strict mode, where mkdocs is installed (slow).
+7. The mask of CONTRIBUTING.md and its test run, and it keeps what masks promise.
+8. The site builds in strict mode, where mkdocs is installed (slow).
 """
 
 from __future__ import annotations
@@ -21,11 +22,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch_geometric.data import Data
 from typer.main import get_command
 from typer.testing import CliRunner
 
 import run_full
 from nodejepa_ext.commands import app
+from nodejepa_ext.parts import masking
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -144,6 +148,21 @@ def test_fields_of_config_exist() -> None:
     cells = re.findall(r"^\| (`[^|]+) \|", table, re.MULTILINE)
     named = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
     assert named and named <= {field.name for field in fields(run_full.Config)}
+
+
+def test_the_mask_of_contributing() -> None:
+    blocks = re.findall(r"```python\n(.*?)```", TEXTS["CONTRIBUTING.md"], re.DOTALL)
+    names = dict(vars(masking))
+    for block in blocks:
+        exec(block, names)
+    (test,) = (value for name, value in names.items() if name.startswith("test_"))
+    test()
+    alike = Data(x=torch.ones(50, 2))
+    hidden = [
+        mask(alike, 0.4, torch.Generator().manual_seed(3))
+        for mask in (names["wordy_mask"], run_full.random_mask)
+    ]
+    assert torch.equal(*hidden)
 
 
 @pytest.mark.slow
