@@ -5,6 +5,7 @@
 3. Nothing unpickles, nothing passes a string to a shell.
 4. run_full.py defines each seam as a documented Protocol.
 5. Every public name of the toolkit resolves, and is what its module defines.
+6. Dependencies of the toolkit point one way, layer by layer, and nothing imports in a circle.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from __future__ import annotations
 import ast
 import re
 import sys
+from graphlib import TopologicalSorter
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -20,6 +23,16 @@ import nodejepa_ext
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = [ROOT / "run_full.py", *sorted((ROOT / "nodejepa_ext").rglob("*.py"))]
+NAMES = [str(path.relative_to(ROOT)) for path in SOURCES]
+LAYERS = (  # who may import those below, and, if in no circle, those beside
+    {"commands"},
+    {"ablation", "sweep", "plots", "bench"},
+    {"training", "judging"},
+    {"parts", "graphs", "workers"},
+    {"files", "lazy"},
+    {"run_full"},
+)
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 ALLOWED = {"numpy", "scipy", "torch", "torch_geometric", "sklearn", "rich"}
 
 
@@ -31,7 +44,7 @@ def test_imports_of_the_reference() -> None:
     assert roots == ALLOWED
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", SOURCES, ids=NAMES)
 def test_lengths(path: Path) -> None:
     text = path.read_text()
     assert all(len(line) <= 100 for line in text.splitlines())
@@ -41,7 +54,7 @@ def test_lengths(path: Path) -> None:
             assert (node.end_lineno or 0) - node.lineno < 50, f"{path.name}: {node.name}"
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", SOURCES, ids=NAMES)
 def test_nothing_unpickles_or_reaches_a_shell(path: Path) -> None:
     bad = r"pickle\.|allow_pickle=True|weights_only=False"
     bad += r"|(?<!safetensors\.)torch\.load\((?![^)]*weights_only=True)"
@@ -60,6 +73,57 @@ def test_seams_are_documented_protocols() -> None:
     }
     assert protocols.keys() == {"MaskFn", "PredictorFactory", "Regulariser", "EpochHook"}
     assert all(protocols.values()) and "[N]" in str(protocols["MaskFn"])
+
+
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports() -> dict[str, set[str]]:
+    """Module -> the modules of this project that it imports, wherever in the file."""
+    modules = {module_of(path): path for path in SOURCES}
+    found: dict[str, set[str]] = {module: set() for module in modules}
+    for module, path in modules.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                assert not node.level, f"{path}: expected absolute imports"
+                whole = (f"{node.module}.{a.name}" for a in node.names)
+                names = [name if name in modules else node.module or "" for name in whole]
+            found[module] |= modules.keys() & set(names)
+    return found
+
+
+def part_of(module: str) -> str:
+    """The package, or the module beside the packages, that a module is in."""
+    return module.removeprefix("nodejepa_ext.").split(".")[0]
+
+
+def test_dependencies_point_one_way() -> None:
+    top = {"nodejepa_ext", "__main__"}
+    packages = {name.name for name in (ROOT / "nodejepa_ext").iterdir() if name.is_dir()}
+    assert packages - {"datasets", "__pycache__"} == set.union(*LAYERS[:4])
+    between: dict[str, set[str]] = {}
+    for module, others in imports().items():
+        part = part_of(module)
+        uses = {part_of(other) for other in others} - {part} - top
+        if part not in top:
+            assert all(LEVEL[part] <= LEVEL[other] for other in uses), f"{module}: {uses}"
+            between[part] = between.get(part, set()) | uses
+    assert not between["run_full"] and between["files"] == between["lazy"] == set()
+    TopologicalSorter(between).prepare()  # CycleError: packages in a circle
+
+
+def test_no_module_imports_in_a_circle() -> None:
+    TopologicalSorter(imports()).prepare()
+
+
+@pytest.mark.parametrize("package", sorted(set.union(*LAYERS[:4]) - {"commands"}))
+def test_public_names_of_packages_resolve(package: str) -> None:
+    found = import_module(f"nodejepa_ext.{package}")
+    assert found.__doc__ and found.__all__
+    assert all(getattr(found, name) is not None for name in found.__all__)
+    assert set(found.__all__) <= set(dir(found))
 
 
 @pytest.mark.parametrize("name", nodejepa_ext.__all__)

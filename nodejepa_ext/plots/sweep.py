@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nodejepa_ext.plots.style import COLOURS, MUTED, NAMES, Notice, ResultsError, save
-from nodejepa_ext.sweep.report import BEST, JOURNAL, UNITS, floor, knob_text, read, refusal, varied
+from nodejepa_ext.sweep.report import BEST, JOURNAL, UNITS, floor, knob_text, read, varied
 from nodejepa_ext.sweep.rounds import Report, complete, value
 
 if TYPE_CHECKING:
@@ -225,11 +225,11 @@ def draw_graph(graph: str, part: Report, source: str) -> Figure:
 
 def draw(folder: Path, out: Path, notice: Notice) -> list[Path]:
     """A picture a graph into `out`, made if need be -> the files written. ResultsError: no sweep,
-    or none of its trials has ended."""
+    or none of its trials has ended; RunError 3: its journal is damaged."""
     try:
         found = read(folder)
-    except Exception as error:
-        raise ResultsError(refusal(error)[0]) from None
+    except (ValueError, OSError) as error:
+        raise ResultsError(str(error)) from None
     parts = {
         graph: part
         for graph, part in found["graphs"].items()

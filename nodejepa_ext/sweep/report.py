@@ -72,18 +72,6 @@ def read(folder: Path, url: str | None = None, study: str = "") -> Report:
             raise ValueError(f"{'--storage' if url else folder / JOURNAL}: {error}") from None
 
 
-def refusal(error: Exception) -> tuple[str, int]:
-    """The sentence and the exit code of what `read` raises at a folder or storage that will not do;
-    any other error is raised again."""
-    if isinstance(error, ValueError | OSError):
-        return str(error), 2
-    from run_full import RunError  # with torch, which a report does not wait for
-
-    if isinstance(error, RunError):
-        return str(error.args[0]), int(error.args[1])
-    raise error
-
-
 def report(storage: BaseStorage, prefix: str = "") -> Report:
     """JSON-able: {"graphs": {graph: see `of_graph`}, "versions"}; a figure that does not exist is
     None. ValueError: the storage has no sweep whose studies' names begin with `prefix`."""
