@@ -7,7 +7,8 @@
 5. The API pages name every module of the toolkit but the commands, and no other.
 6. The sentences of `Config` that how-it-works.md tabulates are of fields that exist.
 7. The mask of CONTRIBUTING.md and its test run, and it keeps what masks promise.
-8. The site builds in strict mode, where mkdocs is installed (slow).
+8. The lines of a record's table that ablate.md shows are the record's.
+9. The site builds in strict mode, where mkdocs is installed (slow).
 """
 
 from __future__ import annotations
@@ -163,6 +164,13 @@ def test_the_mask_of_contributing() -> None:
         for mask in (names["wordy_mask"], run_full.random_mask)
     ]
     assert torch.equal(*hidden)
+
+
+def test_the_table_of_ablate_is_its_records() -> None:
+    record = (ROOT / "ablations/positional/README.md").read_text()
+    lines = re.findall(r"^\| .* \|$", PAGES["ablate.md"].split("## What is shown")[1], re.MULTILINE)
+    assert len(lines) == 10
+    assert all(line in record for line in lines)
 
 
 @pytest.mark.slow
