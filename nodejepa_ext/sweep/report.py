@@ -192,7 +192,7 @@ def finite(found: Any) -> Any:
 
 def best_toml(found: Report) -> str:
     """A section a graph with every field of the winner, for --config; where it runs is left out."""
-    parts = ["# python run_full.py --config best.toml\n"]
+    parts = ["# nodejepa-ext train GRAPH --config best.toml\n"]
     for graph, part in found["graphs"].items():
         if not (winner := part["winner"]):
             parts.append(f"# {graph}: no winner yet\n")

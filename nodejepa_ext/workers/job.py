@@ -18,6 +18,7 @@ WARM, TIMED = 1, 3  # steps of a timing
 
 @cache
 def load(graph: str, folder: str | None) -> Data:
+    """The embedded graph, read once a process; folder: where its file is, if not here."""
     return run_full.load_graph(graph, Path(folder) if folder else None)
 
 

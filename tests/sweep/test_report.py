@@ -9,7 +9,7 @@
 5. With objective rankme fresh runs are judged by rank / D, validation stands beside it.
 6. Rank correlation: Spearman over trials that have both; none without labels.
 7. Importances: the same twice, the knob that matters first; none for few or equal trials.
-8. best.toml, given to `run_full.configure`, is the winner's configuration exactly; graphs without
+8. best.toml, given as --config, is the winner's configuration exactly; graphs without
    a winner are left out in a comment.
 9. Studies that have just begun, only pruned or only failed trials: all is said, nothing raised.
 10. Test figures come from phase final alone; an outdated final is said to be.
@@ -42,9 +42,9 @@ from optuna.trial import TrialState
 from rich.console import Console
 from scipy import stats
 
-import run_full
 from nodejepa_ext.judging.stats import interval, paired
 from nodejepa_ext.sweep import report
+from nodejepa_ext.training import settings
 from run_full import Config
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -377,11 +377,12 @@ def test_best_toml(tmp_path: Path) -> None:
     toml = report.best_toml(report.report(storage))
     path = tmp_path / "best.toml"
     path.write_text(toml)
-    args = run_full.command_line().parse_args(["--config", str(path)])
-    for preset in run_full.PRESETS:  # none of whose settings shows through
+    args = settings.command_line("test").parse_args(["--config", str(path)])
+    for name in settings.PRESETS:  # none of whose settings shows through
         expected = replace(won, seed=0, device="auto", precision="auto")
-        assert run_full.configure(args, "citeseer", preset) == expected
-        assert run_full.configure(args, "cora", preset) == replace(BASE, lr=LRS[2])
+        bases = {graph: settings.preset(name, graph) for graph in ("citeseer", "cora")}
+        found = {graph: settings.resolve(base, args, graph)[0] for graph, base in bases.items()}
+        assert found == {"citeseer": expected, "cora": replace(BASE, lr=LRS[2])}
     assert "# pubmed: no winner yet" in toml and "[pubmed]" not in toml
     assert "# trial 2 of study cora, validation 82.0 ± 1.0 % on fresh seeds (n 3)\n[cora]" in toml
     assert "validation 69.0 % on fresh seeds (n 1)" in toml

@@ -45,6 +45,7 @@ from nodejepa_ext.sweep import trial
 from nodejepa_ext.sweep.pool import Status
 from nodejepa_ext.sweep.storage import open_store
 from nodejepa_ext.sweep.study import verdict
+from nodejepa_ext.training.settings import command_line, preset, resolve
 from nodejepa_ext.workers.supervisor import Outcome
 from run_full import Config
 
@@ -216,9 +217,9 @@ def test_what_is_left(swept: Swept) -> None:
     names = {"journal.jsonl", "final_results.json", "best.toml", "curves.jsonl"}
     assert files(swept.out).keys() == names
     assert not any((swept.out / "supervisors").iterdir())
-    args = run_full.command_line().parse_args(["--config", str(swept.out / "best.toml")])
+    args = command_line("test").parse_args(["--config", str(swept.out / "best.toml")])
     winner = swept.report["graphs"]["cora"]["winner"]["config"]
-    assert asdict(run_full.configure(args, "cora", "card")) == winner
+    assert asdict(resolve(preset("card", "cora"), args, "cora")[0]) == winner
     curves = [json.loads(line) for line in (swept.out / "curves.jsonl").read_text().splitlines()]
     ran = {(line["phase"], line["trial"], line["seed"]) for line in curves}
     complete = [t for t in swept.search if t.user_attrs["outcome"] == "ok"]

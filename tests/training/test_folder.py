@@ -47,7 +47,16 @@ import run_full
 from nodejepa_ext.graphs import source as subject
 from nodejepa_ext.training import folder as runs
 from nodejepa_ext.training.memory import SHARE, check_memory, training_bytes
-from nodejepa_ext.training.settings import adapted, auto, nearest, preset_for, toml_of
+from nodejepa_ext.training.settings import (
+    PRESETS,
+    adapted,
+    auto,
+    likeness,
+    nearest,
+    preset,
+    preset_for,
+    toml_of,
+)
 from nodejepa_ext.training.stopping import PATIENCE, label_free
 from run_full import Config, RunError
 
@@ -551,9 +560,9 @@ def test_auto_needs_no_labels(data: Data) -> None:
         edges = torch.cat([torch.stack([cycle[0], (cycle[1] + k) % 60]) for k in range(steps)], 1)
         graph = Data(x=x, edge_index=torch.cat([edges, edges.flip(0)], 1))
         assert nearest(graph)[0] == name
-        for preset in run_full.PRESETS:
-            assert preset_for(preset, graph)[0] == run_full.preset(preset, name)
-            assert preset_for(preset, graph, "cora")[0] == run_full.preset(preset, "cora")
+        for each in PRESETS:
+            assert preset_for(each, graph)[0] == preset(each, name)
+            assert preset_for(each, graph, "cora")[0] == preset(each, "cora")
 
 
 def test_auto_adds_own_features_where_edges_mislead() -> None:
