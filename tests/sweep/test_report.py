@@ -476,7 +476,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def call(*words: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "nodejepa_ext", "show", *map(str, words)]
-    root = Path(report.__file__).parents[1]
+    root = Path(report.__file__).parents[2]
     return subprocess.run(command, capture_output=True, text=True, cwd=root, timeout=120)
 
 

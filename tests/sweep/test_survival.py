@@ -89,7 +89,7 @@ def work(job, report):
 
 serve(work)
 """
-LABOUR = "from nodejepa_ext import sweep_pool; sweep_pool.MODULE = 'labour'"
+LABOUR = "from nodejepa_ext.sweep import pool; pool.MODULE = 'labour'"
 MAIN = "from nodejepa_ext.commands import main; main()"
 
 
