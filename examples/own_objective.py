@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from run_full import collapse, load_graph, preset, train
+from run_full import Graph, collapse, load_graph, preset, train
 
 
 def spread(z1: Tensor, z2: Tensor, generator: Generator) -> Tensor:
@@ -36,7 +36,6 @@ def main() -> None:
         target="online",
         predictor=0,
         norm="none",
-        predictor_norm="none",
         hidden=128,
         out=64,
         mask=0.0,
@@ -47,9 +46,10 @@ def main() -> None:
         eval_every=0,
         regulariser_weight=1.0,
     )
+    graph = Graph.of(data, cfg)
     print("term     validation %  effective rank  mean cosine")
     for name, term in {"none": None, "spread": spread}.items():
-        result = train(cfg, data, regulariser=term)
+        result = train(cfg, data, graph=graph, regulariser=term)
         meters = collapse(result.z)
         shown = f"{100 * result.val:12.1f}  {meters['effective_rank']:14.1f}"
         print(f"{name:8} {shown}  {meters['cosine']:11.3f}")

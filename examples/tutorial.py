@@ -46,8 +46,16 @@ known = data.train_mask | data.val_mask  # [N] bool: classes of other nodes are 
 
 # %%
 cfg = replace(run_full.preset("best", "cora"), hidden=256, out=128, eval_every=3, seed=0)
+graph = run_full.Graph.of(data, cfg)  # with each node's 20 neighbours in features
 rows = []
-result = run_full.train(cfg, data, on_epoch=lambda state, row: rows.append(dict(row)))
+
+
+def keep_row(state, row):
+    """A run_full.EpochHook."""
+    rows.append(dict(row))
+
+
+result = run_full.train(cfg, data, graph=graph, on_epoch=keep_row)
 print(f"{cfg.epochs} epochs; validation accuracy of the epoch that was kept: {result.val:.1%}")
 
 # %% [markdown]
@@ -110,7 +118,7 @@ plt.show()
 # untrained encoder sees the same graph: what it reaches is the graph's work, not training's.
 
 # %%
-untrained = run_full.train(replace(cfg, epochs=0), data)
+untrained = run_full.train(replace(cfg, epochs=0), data, graph=graph)
 y = data.y[known]
 
 

@@ -8,11 +8,14 @@
 6. The sentences of `Config` that how-it-works.md tabulates are of fields that exist.
 7. The mask of CONTRIBUTING.md and its test run, and it keeps what masks promise.
 8. The lines of a record's table that ablate.md shows are the record's.
-9. The site builds in strict mode, where mkdocs is installed (slow).
+9. The seams that extend.md tabulates are the keyword arguments of `train`, and its Protocols exist.
+10. The Python of the guides runs as it stands, given a graph.
+11. The site builds in strict mode, where mkdocs is installed (slow).
 """
 
 from __future__ import annotations
 
+import inspect
 import re
 import subprocess
 import sys
@@ -29,6 +32,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 import run_full
+from nodejepa_ext import read_graph, write_graph
 from nodejepa_ext.commands import app
 from nodejepa_ext.parts import masking
 
@@ -171,6 +175,33 @@ def test_the_table_of_ablate_is_its_records() -> None:
     lines = re.findall(r"^\| .* \|$", PAGES["ablate.md"].split("## What is shown")[1], re.MULTILINE)
     assert len(lines) == 10
     assert all(line in record for line in lines)
+
+
+def test_seams_are_the_arguments_of_train() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| `(\w+)", PAGES["extend.md"], re.MULTILINE)
+    seams = {name: kind for name, kind in rows if hasattr(run_full, kind)}
+    arguments = inspect.signature(run_full.train).parameters.values()
+    assert seams.keys() == {one.name for one in arguments if one.kind is one.KEYWORD_ONLY}
+
+
+@pytest.mark.parametrize("page", ["extend.md", "own-graph.md"])
+def test_python_runs(
+    page: str, data: Data, cfg: run_full.Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NODEJEPA_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "mygraph").mkdir()
+    edges = "".join(f"v{a},v{b}\n" for a, b in data.edge_index.t().tolist())
+    (tmp_path / "mygraph/edges.csv").write_text(f"source,target\n{edges}")
+    header = ",".join(f"f{i}" for i in range(data.x.shape[1]))
+    nodes = (",".join(map(str, [f"v{i}", *row])) for i, row in enumerate(data.x.tolist()))
+    (tmp_path / "mygraph/nodes.csv").write_text("\n".join([f"id,{header}", *nodes]))
+    write_graph(read_graph("mygraph/", normalise="none"), "grown.npz")
+    names = {"torch": torch, "run_full": run_full, "cfg": cfg, "data": data}
+    blocks = re.findall(r"```python\n(.*?)```", PAGES[page], re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        exec(block.replace("epochs=100", "epochs=2"), names)
 
 
 @pytest.mark.slow
