@@ -759,8 +759,8 @@ def score_test(result: Result) -> float:
 
 
 def controls(graph: Graph, deepest: int = 10) -> dict[str, Result]:
-    """What trains nothing: raw features, and SGC (Wu et al. 2019), its hops chosen on validation, on
-    the graph as it came and, where neighbours were joined, with them."""
+    """What trains nothing: raw features, and SGC (Wu et al. 2019), hops by validation, on the
+    graph as it came and, where neighbours were joined, with them."""
     data = graph.data
     found = {"raw features": linear_probe(data.x, data)}
     graphs = {"SGC": Graph.of(data, Config(device="cpu"))}
