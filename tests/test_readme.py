@@ -4,6 +4,7 @@
 2. Every `python run_full.py` line has flags that exist; every `nodejepa-ext` verb exists.
 3. Its files and folders exist, and no placeholder is left.
 4. Every `nodejepa-ext ablate` line is a plan of at least two arms.
+5. It has at most 120 lines, none over 160 characters.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def test_python_blocks_run(
     (tmp_path / "mygraph/nodes.csv").write_text("\n".join([f"id,{names}", *rows]))
     names = {"data": data, "other": data, "torch": torch, "run_full": run_full, "cfg": cfg}
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 2
     for block in blocks:
         exec(block.replace("epochs=100", "epochs=2"), names)
     assert names["z"].shape == (60, 512) and "silhouette" in names["report"]
@@ -64,7 +65,7 @@ def test_links_and_placeholders() -> None:
     assert "@@" not in README
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         assert (ROOT / target).exists(), target
-    assert len(COMMANDS) >= 5
+    assert len(COMMANDS) >= 3 and len(ABLATIONS) >= 2
 
 
 @pytest.mark.parametrize("line", ABLATIONS)
@@ -76,3 +77,8 @@ def test_ablations_make_plans(line: str, monkeypatch: pytest.MonkeyPatch) -> Non
     done = CliRunner().invoke(app, ["ablate", *line.split()])
     assert done.exit_code == 0, done.output
     assert len(plans[0].arms) > 1 and len(plans[0].jobs) > 10
+
+
+def test_lengths() -> None:
+    lines = README.splitlines()
+    assert len(lines) <= 120 and max(map(len, lines)) <= 160
