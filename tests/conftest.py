@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import signal
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch_geometric.data import Data
 
-import run_full
-from run_full import Config
+from run_full import Config, Encoder, Graph, MLPPredictor, TrainState
 
 # Tests run in two processes, and start others, on as few as two cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -55,5 +55,9 @@ def sparse_data(data: Data) -> Data:
     return out
 
 
-def view_of(data: Data, cfg: Config, **changes: object) -> run_full.View:
-    return run_full.View.of(data, replace(cfg, **changes))
+def graph_of(data: Data, cfg: Config, **changes: Any) -> Graph:
+    return Graph.of(data, replace(cfg, **changes))
+
+
+def state_of(cfg: Config, data: Data, make: Any = MLPPredictor) -> TrainState:
+    return TrainState.new(cfg, data, Encoder, make)

@@ -24,7 +24,11 @@ from torch_geometric.data import Data
 from torch_geometric.transforms import NormalizeFeatures
 
 import run_full
-from run_full import Config, RunError, linear_probe, score_test, train
+from run_full import Config, Graph, Result, RunError, linear_probe, score_test, train
+
+
+def controls_of(data: Data, cfg: Config) -> dict[str, Result]:
+    return run_full.controls(Graph.of(data, cfg))
 
 
 def test_test_labels_are_not_seen(cfg: Config, data: Data) -> None:
@@ -34,7 +38,7 @@ def test_test_labels_are_not_seen(cfg: Config, data: Data) -> None:
     blind = train(cfg, spoilt)
     assert torch.equal(honest.z, blind.z) and honest.state.rows == blind.state.rows
     assert np.array_equal(honest.predicted, blind.predicted) and honest.c == blind.c
-    control, blind_control = run_full.controls(data), run_full.controls(spoilt)
+    control, blind_control = controls_of(data, cfg), controls_of(spoilt, cfg)
     assert {k: r.val for k, r in control.items()} == {k: r.val for k, r in blind_control.items()}
     assert score_test(honest) > 0.3 and score_test(blind) == 0.0
 
@@ -100,14 +104,15 @@ def test_losses_equal_their_formulas() -> None:
 
 
 def test_controls(cfg: Config, data: Data) -> None:
-    results = run_full.controls(data)
+    results = controls_of(data, cfg)
     assert torch.equal(results["raw features"].z, data.x)
-    adj = run_full.View.of(data, cfg).adj.to_dense()
+    adj = Graph.of(data, cfg).adj.to_dense()
     powers = [adj.matrix_power(k) @ data.x for k in range(1, 11)]
     assert any(torch.allclose(results["SGC"].z, p, atol=1e-5) for p in powers)
     assert results["SGC"].val == max(linear_probe(p, data).val for p in powers)
-    joined = run_full.controls(data, replace(cfg, neighbours=2, neighbour_weight=0.5))
-    adj = run_full.View.of(data, replace(cfg, neighbours=2, neighbour_weight=0.5)).adj.to_dense()
+    graph = Graph.of(data, replace(cfg, neighbours=2, neighbour_weight=0.5))
+    adj = graph.adj.to_dense()
+    joined = run_full.controls(graph)
     powers = [adj.matrix_power(k) @ data.x for k in range(1, 11)]
     assert joined.pop("SGC, neighbours").val == max(linear_probe(p, data).val for p in powers)
     assert {k: r.val for k, r in joined.items()} == {k: r.val for k, r in results.items()}

@@ -2,7 +2,7 @@
 
 1.  Golden losses: the first losses on a tiny graph are the recorded ones, for each kind of run.
 2.  The defaults are not special: passed explicitly they give equal results.
-3.  Every seam is used: mask, predictor, regulariser, hook, state.
+3.  Every seam is used: mask, predictor, regulariser, hook, state; others below.
 4.  The target gets no gradient; momentum 1 freezes it, 0 copies it, buffers included.
 5.  frozen never moves, online sends gradients through both branches.
 6.  Schedules: end points of the learning rate and the momentum.
@@ -11,9 +11,14 @@
 9.  Streams are separate: a changed mask leaves views and initial weights alone.
 10. Views: an edge drop keeps symmetry and the asked rate; feature columns too.
 11. A loss that is not finite ends the run with code 7 and names the first bad tensor.
-12. The parts of a step, each with its own backward pass, have the gradient of their sum; a run
-    with a regulariser, or gradients through both branches, has one part.
+12. The directions of a step, each with its own backward pass, have the gradient of their sum; a
+    run with a regulariser, or gradients through both branches, has one backward pass.
 13. It learns: on the block model the probe of a trained encoder beats that of raw features.
+14. The graph is built once, whatever is judged; every epoch to be judged, once, the last as well.
+15. The data passed in is not changed, and may lie on another device.
+16. A sampler and an embedder of the whole graph are the default; an encoder of one's own is used.
+17. The rule decides which epoch is kept.
+18. Running statistics of the target come by the moving average alone.
 """
 
 from __future__ import annotations
@@ -27,7 +32,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import view_of
+from conftest import graph_of, state_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Generator, Tensor, nn
@@ -38,13 +43,19 @@ from run_full import Config, MLPPredictor, RunError, StopTraining, TrainState, t
 
 GOLDEN = Path(__file__).parent / "golden_losses.json"
 KINDS: dict[str, dict[str, Any]] = {
-    "card": {},
-    "card, gat": {"encoder": "gat", "heads": 2},
-    "bgrl": {"mask": 0.0, "skip": False},
+    "card": {"skip": "linear"},
+    "card, gat": {"encoder": "gat", "heads": 2, "skip": "linear"},
+    "bgrl": {"mask": 0.0},
     "cca": {"target": "online", "predictor": 0, "directions": 1, "loss_nodes": "all"}
-    | {"loss": "standardised", "regulariser": "decorrelation", "norm": "none", "skip": False},
+    | {"loss": "standardised", "regulariser": "decorrelation", "norm": "none"},
     "everything": {"reg_node": True, "own_features": True, "target_hops": 2, "hops": 2}
-    | {"embed_hops": 1, "regulariser": "decorrelation", "predictor": 1, "layers": 3},
+    | {
+        "skip": "linear",
+        "embed_hops": 1,
+        "regulariser": "decorrelation",
+        "predictor": 1,
+        "layers": 3,
+    },
 }
 
 
@@ -64,7 +75,7 @@ def test_golden_first_loss_by_hand(cfg: Config) -> None:
     """One linear layer, no views, no predictor, frozen target = online: the cosine of z with z."""
     pair = Data(x=torch.eye(2), edge_index=torch.tensor([[0], [1]]))
     plain = {"feat1": 0.0, "edge1": 0.0, "feat2": 0.0, "edge2": 0.0, "mask": 0.0}
-    still = {"predictor": 0, "norm": "none", "layers": 1, "skip": False, "target": "frozen"}
+    still = {"predictor": 0, "norm": "none", "layers": 1, "target": "frozen"}
     found = losses(replace(cfg, epochs=1, eval_every=0, **plain, **still), pair)
     assert found == pytest.approx([-1.0], abs=1e-6)
 
@@ -117,31 +128,36 @@ def test_every_seam_is_used(cfg: Config, data: Data) -> None:
     assert seen["z1"] == [((60, cfg.out), (60, cfg.out), True)] * 3
 
 
+def numbers(module: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers, but for counts."""
+    return {k: v for k, v in module.state_dict().items() if v.is_floating_point()}
+
+
 def test_target_follows_without_gradient(cfg: Config, data: Data) -> None:
     state = train(replace(cfg, epochs=3), data).state
     assert all(p.grad is None and not p.requires_grad for p in state.target_encoder.parameters())
     online, target = state.encoder.state_dict(), copy.deepcopy(state.target_encoder)
-    assert "layers.0.finish.mean" in online  # buffers are covered
-    before = copy.deepcopy(target.state_dict())
+    assert "layers.0.finish.0.running_mean" in online  # buffers are covered
+    before = copy.deepcopy(numbers(target))
     run_full.update_target(target, state.encoder, 1.0)
-    assert all(torch.equal(v, before[k]) for k, v in target.state_dict().items())
+    assert all(torch.equal(v, before[k]) for k, v in numbers(target).items())
     run_full.update_target(target, state.encoder, 0.5)
-    half = {k: (before[k] + online[k]) / 2 for k in online}
-    torch.testing.assert_close(dict(target.state_dict()), half)
+    half = {k: (before[k] + online[k]) / 2 for k in before}
+    torch.testing.assert_close(numbers(target), half)
     run_full.update_target(target, state.encoder, 0.0)
     assert all(torch.equal(v, online[k]) for k, v in target.state_dict().items())
 
 
 def test_kinds_of_target(cfg: Config, data: Data) -> None:
-    start = TrainState.new(cfg, data, MLPPredictor).encoder.state_dict()
+    start = state_of(cfg, data).encoder.state_dict()
     for kind in ("frozen", "online"):
-        target = train(replace(cfg, target=kind), data).state.target_encoder.state_dict()
+        target = numbers(train(replace(cfg, target=kind), data).state.target_encoder)
         assert all(torch.equal(v, start[k]) for k, v in target.items())
     fixed = replace(cfg, target="frozen", predictor=0, mask=0.0, directions=1, lr=0.0)
     grads = {}
     for kind in ("frozen", "online"):
         state = train(replace(fixed, target=kind, epochs=1), data).state
-        grads[kind] = state.encoder.layers[0].weights[0].grad
+        grads[kind] = state.encoder.layers[0].weight.grad
     assert not torch.allclose(grads["frozen"], grads["online"])
 
 
@@ -186,7 +202,7 @@ def test_saved_and_continued_is_bit_equal(kind: str, cfg: Config, data: Data) ->
 
     train(cfg, data, on_epoch=stop_at_three)
     modules, optimizer, streams, best, rows = saved
-    state = TrainState.new(replace(cfg, seed=99), data, MLPPredictor)
+    state = state_of(replace(cfg, seed=99), data)
     for module, values in zip(
         (state.encoder, state.target_encoder, state.predictor), modules, strict=True
     ):
@@ -204,16 +220,16 @@ def test_streams_are_separate(cfg: Config, data: Data) -> None:
     def drawn(mask_fn: Callable[..., Tensor]) -> tuple[Any, ...]:
         state = train(replace(cfg, epochs=2, lr=0.0), data, mask_fn=mask_fn).state
         others = {k: g.get_state().tolist() for k, g in state.streams.items() if k != "mask"}
-        return others, state.encoder.layers[0].weights[0].tolist()
+        return others, state.encoder.layers[0].weight.tolist()
 
     def other(data: Data, ratio: float, generator: Generator) -> Tensor:
         torch.rand(7, generator=generator)
         return torch.arange(60) < 5
 
     assert drawn(run_full.random_mask) == drawn(other)
-    a = TrainState.new(cfg, data, MLPPredictor)
-    b = TrainState.new(replace(cfg, predictor=0), data, MLPPredictor)
-    assert torch.equal(a.encoder.layers[0].weights[0], b.encoder.layers[0].weights[0])
+    a = state_of(cfg, data)
+    b = state_of(replace(cfg, predictor=0), data)
+    assert torch.equal(a.encoder.layers[0].weight, b.encoder.layers[0].weight)
 
 
 @settings(max_examples=25, deadline=None)
@@ -221,8 +237,8 @@ def test_streams_are_separate(cfg: Config, data: Data) -> None:
 def test_views(seed: int, feat: float, edge: float) -> None:
     edges = torch.combinations(torch.arange(30)).t()  # [2, 435]: the complete graph
     data = Data(x=torch.rand(30, 200, generator=Generator().manual_seed(1)), edge_index=edges)
-    whole = view_of(data, Config(device="cpu", precision="fp32"))
-    view = whole.augment(feat, edge, Generator().manual_seed(seed))
+    whole = graph_of(data, Config(device="cpu", precision="fp32"))
+    view = whole.view(feat, edge, Generator().manual_seed(seed))
     adj = view.adj.to_dense()
     assert torch.equal(adj, adj.t()) and (adj.diagonal() > 0).all()
     left = int((adj.triu(1) > 0).sum())
@@ -242,44 +258,194 @@ def test_random_mask(n: int, ratio: float, seed: int) -> None:
 
 def test_not_finite(cfg: Config, data: Data) -> None:
     data.x[3, 3] = float("nan")
-    with pytest.raises(RunError, match=r"epoch 1: data\.x") as caught:
+    with pytest.raises(RunError, match="epoch 1: .* is the first tensor not finite") as caught:
         train(cfg, data)
     assert caught.value.args[1] == 7
     data.x[3, 3] = 0.0
 
     def poison(state: TrainState, row: dict[str, float]) -> None:
         with torch.no_grad():
-            state.encoder.layers[1].weights[0][0, 0] = float("inf")
+            state.encoder.layers[1].weight[0, 0] = float("inf")
 
-    with pytest.raises(RunError, match=r"epoch 2: layers\.1\.weights"):
+    with pytest.raises(RunError, match=r"epoch 2: layers\.1\.weight"):
         train(cfg, data, on_epoch=poison)
+
+
+def nothing(z1: Tensor, z2: Tensor, generator: Generator) -> Tensor:
+    """A Regulariser that has no say, but sees both views."""
+    return 0 * (z1.sum() + z2.sum())
 
 
 @pytest.mark.parametrize("changed", [{}, {"encoder": "gat", "heads": 2}, {"directions": 1}])
 def test_parts_have_the_gradient_of_their_sum(
     cfg: Config, data: Data, changed: dict[str, Any]
 ) -> None:
-    cfg, grads = replace(cfg, **changed), []
-    hidden = torch.arange(60) % 3 == 0
-    for apart in (True, False):
-        state = TrainState.new(cfg, data, MLPPredictor)
-        parts = run_full.step_losses(cfg, state, view_of(data, cfg), hidden, None)
-        losses = [loss.backward() or loss for loss in parts] if apart else [*parts]
-        assert len(losses) == cfg.directions
-        apart or torch.stack(losses).sum().backward()
+    cfg, grads, losses = replace(cfg, **changed), [], []
+    for term in (None, nothing):
+        state = state_of(cfg, data)
+        losses.append(run_full.step_loss(state, graph_of(data, cfg), run_full.random_mask, term))
         learnt = [*state.encoder.parameters(), *state.predictor.parameters()]
         grads.append([p.grad for p in learnt if p.grad is not None])
-    assert len(grads[0]) > 5
+    assert len(grads[0]) > 5 and losses[0] == pytest.approx(losses[1], rel=1e-5)
     torch.testing.assert_close(*grads)
 
 
-def test_joined_terms_are_one_part(cfg: Config, data: Data) -> None:
-    term = run_full.REGULARISERS["decorrelation"]
-    for changed, regulariser in (({"target": "online"}, None), ({}, term)):
+def test_joined_terms_are_one_part(
+    cfg: Config, data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = counted(monkeypatch, "learn")
+    wanted: list[tuple[dict[str, Any], Any, int]] = [({}, None, 2), ({"directions": 1}, None, 1)]
+    wanted += [({"target": "online"}, None, 1), ({}, run_full.decorrelation, 1)]
+    for changed, term, parts in wanted:
         own = replace(cfg, **changed)
-        state, whole = TrainState.new(own, data, MLPPredictor), view_of(data, own)
-        (loss,) = run_full.step_losses(own, state, whole, None, regulariser)
-        assert loss.isfinite()
+        before = len(calls)
+        run_full.step_loss(state_of(own, data), graph_of(data, own), run_full.random_mask, term)
+        assert len(calls) - before == parts
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, name: str) -> list[str]:
+    """Grows by one with every call of a function of run_full."""
+    calls, plain = list[str](), getattr(run_full, name)
+
+    def call(*args: Any) -> Any:
+        calls.append(name)
+        return plain(*args)
+
+    monkeypatch.setattr(run_full, name, call)
+    return calls
+
+
+@pytest.mark.parametrize("changed", [{}, {"embed_hops": 1, "target_hops": 1}])
+def test_the_graph_is_built_once(
+    cfg: Config, data: Data, changed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cfg, calls = replace(cfg, neighbours=2, **changed), counted(monkeypatch, "join_neighbours")
+    built = train(cfg, data)
+    assert len(calls) == 1
+    given = train(cfg, data, graph=run_full.Graph.of(data, cfg))
+    assert len(calls) == 2 and torch.equal(built.z, given.z)
+    assert built.state and given.state and built.state.rows == given.state.rows
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+@pytest.mark.parametrize(
+    ("epochs", "every", "judged"),
+    [(6, 2, 3), (7, 3, 3), (6, 0, 1), (6, 6, 1), (5, 1, 5), (0, 2, 1)],
+)
+def test_each_judged_epoch_is_judged_once(
+    epochs: int,
+    every: int,
+    judged: int,
+    labelled: bool,
+    cfg: Config,
+    data: Data,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls = counted(monkeypatch, "linear_probe")
+    embedded = counted(monkeypatch, "embed")
+    own = data if labelled else Data(x=data.x, edge_index=data.edge_index)
+    state = train(replace(cfg, epochs=epochs, eval_every=every), own).state
+    assert state and len(calls) == len(embedded) == judged
+    assert sum("effective_rank" in row for row in state.rows) == (judged if epochs else 0)
+
+
+class Elsewhere(Data):
+    """x and edge_index lie on a device whose numbers nothing can read before `cpu` is called."""
+
+    def cpu(self, *args: Any, **kwargs: Any) -> Data:
+        return Data(**{**self.to_dict(), **self.here})
+
+
+def test_data_is_left_alone_and_may_lie_elsewhere(cfg: Config, data: Data) -> None:
+    cfg = replace(cfg, neighbours=2)
+    before, held = data.clone(), dict(data.to_dict())
+    result = train(cfg, data)
+    assert data.to_dict().keys() == held.keys()
+    assert all(value is held[name] for name, value in data.to_dict().items())
+    assert all(torch.equal(value, before[name]) for name, value in held.items())
+    away = Elsewhere(**{**held, "x": data.x.to("meta"), "edge_index": data.edge_index.to("meta")})
+    Elsewhere.here = {"x": data.x, "edge_index": data.edge_index}
+    assert torch.equal(train(cfg, away).z, result.z) and away.x.is_meta
+
+
+def test_sampler_and_embedder_of_the_whole_graph_are_the_default(cfg: Config, data: Data) -> None:
+    graph, steps, embedded = run_full.Graph.of(data, cfg), list[int](), list[int]()
+
+    def sampler(step: int) -> run_full.Graph:
+        steps.append(step)
+        return graph
+
+    def embedder(encoder: nn.Module) -> Tensor:
+        embedded.append(len(steps))
+        return run_full.embed(encoder, graph)
+
+    plain, found = train(cfg, data), train(cfg, data, sampler=sampler, embedder=embedder)
+    assert steps == [*range(6)] and embedded == [2, 4, 6]
+    assert plain.state and found.state and plain.state.rows == found.state.rows
+    assert torch.equal(plain.z, found.z) and plain.val == found.val
+
+
+def test_an_encoder_of_ones_own(cfg: Config, data: Data) -> None:
+    class Own(nn.Module):
+        def __init__(self, cfg: Config, num_features: int) -> None:
+            super().__init__()
+            self.linear = nn.Linear(num_features, cfg.latent)
+            self.hidden: list[bool] = []
+
+        def forward(self, view: run_full.Graph, hidden: Tensor | None = None) -> Tensor:
+            self.hidden.append(hidden is not None)
+            x = view.x.to_dense() * view.columns
+            return self.linear(x if hidden is None else x.masked_fill(hidden[:, None], 0.0))
+
+    result = train(cfg, data, make_encoder=Own)
+    state = result.state
+    assert state and isinstance(state.encoder, Own) and isinstance(state.target_encoder, Own)
+    assert state.encoder.hidden.count(True) == cfg.epochs
+    assert result.z.shape == (60, 8) and not state.target_encoder.linear.weight.requires_grad
+    torch.testing.assert_close(result.z, state.encoder(run_full.Graph.of(data, cfg)).detach())
+
+
+def test_the_rule_keeps_the_epoch(cfg: Config, data: Data) -> None:
+    asked = []
+
+    def second(state: TrainState, row: dict[str, float]) -> bool:
+        assert row is state.rows[-1] and "val" in row and "effective_rank" in row
+        asked.append(row["epoch"])
+        return row["epoch"] == 4
+
+    result = train(cfg, data, keep=second)
+    assert asked == [2, 4, 6] and result.state and result.state.best["epoch"] == 4
+    shorter = train(replace(cfg, epochs=6), data, on_epoch=stop_at(4), keep=lambda *_: True)
+    assert torch.equal(result.z, shorter.z) and result.val == shorter.val
+    never = train(cfg, data, keep=lambda state, row: False)
+    assert never.state and not never.state.best and never.z.shape == (60, 8)
+
+
+def stop_at(step: int) -> Callable[..., None]:
+    """An EpochHook."""
+
+    def hook(state: TrainState, row: dict[str, float]) -> None:
+        if state.step == step:
+            raise StopTraining
+
+    return hook
+
+
+def test_statistics_of_the_target_come_by_the_average_alone(cfg: Config, data: Data) -> None:
+    for momentum in (1.0, 0.5):
+        own = replace(cfg, momentum=momentum, epochs=1)
+        state, graph = state_of(own, data), graph_of(data, own)
+        names = [k for k in state.encoder.state_dict() if "running" in k]
+        start = copy.deepcopy(state.target_encoder.state_dict())
+        state.target_encoder(graph)  # in training mode
+        left = state.target_encoder.state_dict()
+        assert names and all(torch.equal(left[k], start[k]) for k in names)
+        run_full.train_step(state, graph, run_full.random_mask, None)
+        online, target = state.encoder.state_dict(), state.target_encoder.state_dict()
+        for k in names:
+            assert not torch.equal(online[k], start[k])
+            expected = momentum * start[k] + (1 - momentum) * online[k]
+            torch.testing.assert_close(target[k], expected)
 
 
 def test_it_learns(cfg: Config, data: Data) -> None:

@@ -23,7 +23,7 @@ import run_full
 from nodejepa_ext import bfs_mask, degree_mask, fastrp, laplacian_pe
 from nodejepa_ext.ablation.revisions import ALWAYS, PARTS
 from nodejepa_ext.parts.objectives import OBJECTIVES
-from run_full import Config
+from run_full import Config, Graph
 
 GOLDEN = Path(__file__).with_name("golden.json")
 N = 24
@@ -50,7 +50,7 @@ def graph() -> Data:
 
 def config(**changes: Any) -> Config:
     """The settings of these records, whatever the defaults are."""
-    base: dict[str, Any] = dict(hidden=16, out=8, skip=False, epochs=4, warmup=1, eval_every=0)
+    base: dict[str, Any] = dict(hidden=16, out=8, epochs=4, warmup=1, eval_every=0)
     return Config(**base | dict(device="cpu", precision="fp32", seed=3) | changes)
 
 
@@ -63,13 +63,13 @@ def stream() -> Generator:
 
 def numbers_of_graph() -> list[float]:
     """Entries of the adjacency, plain and with neighbours joined."""
-    views = [run_full.View.of(graph(), config(neighbours=k, neighbour_weight=0.5)) for k in (0, 3)]
+    views = [Graph.of(graph(), config(neighbours=k, neighbour_weight=0.5)) for k in (0, 3)]
     return [entry for view in views for entry in view.adj.values().tolist()[:40]]
 
 
 def numbers_of_views() -> list[float]:
     """Entries of an augmented view's adjacency, and the columns left."""
-    view = run_full.View.of(graph(), config()).augment(0.4, 0.5, stream())
+    view = Graph.of(graph(), config()).view(0.4, 0.5, stream())
     return [*view.adj.values().tolist()[:40], *view.columns.float().tolist()]
 
 
@@ -80,8 +80,9 @@ def numbers_of_encoder() -> list[float]:
     settings |= {"own": {"own_features": True, "norm": "none", "embed_hops": 1}}
     for changes in settings.values():
         torch.manual_seed(7)
-        encoder = run_full.Encoder(config(**changes), 16)
-        found += run_full.embed(encoder, graph())[:3].flatten().tolist()
+        whole = Graph.of(graph(), config(**changes))
+        encoder = run_full.Encoder(whole.cfg, 16)
+        found += run_full.embed(encoder, whole)[:3].flatten().tolist()
     return found
 
 
