@@ -12,6 +12,6 @@ __all__, __getattr__, __dir__ = lazy(
         "settings": ("preset", "preset_for", "resolve"),
         "facts": ("describe",),
         "memory": ("check_memory",),
-        "stopping": ("label_free",),
+        "stopping": ("label_free", "patience"),
     },
 )

@@ -1,9 +1,9 @@
 """Training on subgraphs, and inference in chunks of nodes: for graphs that do not fit at once.
 
-Apart from run_full.py, which has the only training loop: here that loop is called for one step at a
-time, each on another subgraph grown breadth-first. Batch norm, regulariser and degrees are then the
-subgraph's; embeddings are always of the whole graph. Shapes: N nodes, N' with a [REG] node, E
-undirected edges, F features, D latent dimensions, B nodes of a subgraph, C of a chunk, H heads.
+Apart from run_full.py, which has the only training loop: here is a Sampler for it, a step's
+subgraph grown breadth-first, and an Embedder, of the whole graph in chunks. Batch norm, regulariser
+and degrees of a step are the subgraph's. Shapes: N nodes, N' with a [REG] node, E undirected edges,
+F features, D latent dimensions, B nodes of a subgraph, C of a chunk, H heads.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,20 +21,16 @@ import torch.nn.functional as F
 import torch_geometric.utils as pyg
 from numpy.typing import NDArray
 from scipy import sparse
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 from torch_geometric.data import Data
 
 import run_full
 from nodejepa_ext.parts.choice import Parts
-from run_full import Config, Encoder, EpochHook, Layer, Result, TrainState, View
+from run_full import Config, Embedder, Graph, Layer, Result, Sampler, matrix, product
 
 REGION = 512  # nodes that a root is expected to grow to: a subgraph begins with B / REGION
 Ints = NDArray[np.int64]
 Rows = Callable[[slice], Tensor]  # of some of the N' nodes
-
-
-class NextBatch(Exception):
-    """From the hook of a subgraph, which has had its step."""
 
 
 def check(batch_nodes: Any, parts: Parts, n: int | None = None) -> None:
@@ -46,54 +42,67 @@ def check(batch_nodes: Any, parts: Parts, n: int | None = None) -> None:
         raise ValueError(f"batch_nodes = {batch_nodes}: {text}")
 
 
-def train(
-    cfg: Config,
-    data: Data,
-    batch_nodes: int,
-    *,
-    on_epoch: EpochHook | None = None,
-    state: TrainState | None = None,
-    **seams: Any,
-) -> Result:
+def train(cfg: Config, data: Data, batch_nodes: int, **seams: Any) -> Result:
     """`run_full.train`, its errors and seams, each of its cfg.epochs steps on another subgraph of
     batch_nodes nodes; 0 or at least N: on the whole graph. Every evaluation is of the whole graph,
-    by `embed`. The subgraph of a step follows from cfg.seed and the step, so that `state` continues
-    a run bit for bit. mask_fn and regulariser see subgraphs alone."""
-    if not 0 < batch_nodes < len(data.x):
-        return run_full.train(cfg, data, on_epoch=on_epoch, state=state, **seams)
-    make = seams.get("make_predictor", run_full.MLPPredictor)
-    state, joined = state or TrainState.new(cfg, data, make), joined_for(cfg, data)
-    graph = adjacency(joined)
+    as by `embed`. mask_fn and regulariser see subgraphs alone. ValueError: make_encoder without an
+    embedder, for inference in chunks knows `run_full.Encoder` alone."""
+    within = 0 < batch_nodes < len(data.x)
+    if within and "make_encoder" in seams and "embedder" not in seams:
+        text = "expected an embedder beside make_encoder"
+        raise ValueError(f"batch_nodes = {batch_nodes}: {text}")
+    given = prepared(cfg, data, batch_nodes)._asdict() | seams
+    return run_full.train(cfg, data, **given)
 
-    def after_step(state: TrainState, row: dict[str, float]) -> None:
-        """An EpochHook: as `run_full.train` does after an epoch, but of the whole graph."""
-        if state.step == cfg.epochs or cfg.eval_every and state.step % cfg.eval_every == 0:
-            now = run_full.linear_probe(layered(state.encoder, joined, batch_nodes), data)
-            row |= run_full.collapse(now.z) | ({"val": now.val} if now.val >= 0 else {})
-            if now.val > state.best.get("val", -1.0):
-                weights = copy.deepcopy(state.encoder.state_dict())
-                state.best = {"epoch": state.step, "val": now.val, "weights": weights}
-        if on_epoch:
-            on_epoch(state, row)
-        raise NextBatch
 
-    blind = replace(cfg, eval_every=0, neighbours=0)  # they are joined already
-    while state.step < cfg.epochs:
-        part = batch(joined, graph, batch_nodes, cfg.seed, state.step)
-        with suppress(NextBatch):
-            run_full.train(blind, part, on_epoch=after_step, state=state, **seams)
-            break  # on_epoch has raised StopTraining
-    if state.best:
-        state.encoder.load_state_dict(state.best["weights"])
-    z = layered(state.encoder, joined, batch_nodes)
-    return replace(run_full.linear_probe(z, data), state=state)
+class Prepared(NamedTuple):
+    """A graph ready for `run_full.train`, built once."""
+
+    sampler: Sampler
+    embedder: Embedder
+
+
+def prepared(cfg: Config, data: Data, batch_nodes: int) -> Prepared:
+    """To train on subgraphs of batch_nodes nodes and to embed in chunks of as many; 0 or at least
+    N: on the whole graph, at once. ValueError: edge weights, and gat."""
+    if 0 < batch_nodes < len(data.x):
+        parts = Subgraphs(cfg, data, batch_nodes)
+        return Prepared(parts.sample, parts.embed)
+    graph = Graph.of(data, cfg)
+    return Prepared(lambda step: graph, lambda encoder: run_full.embed(encoder, graph))
+
+
+class Subgraphs:
+    """A Sampler and an Embedder of a graph that does not fit at once. The subgraph of a step
+    follows from cfg.seed and the step, so that a run goes on bit for bit."""
+
+    def __init__(self, cfg: Config, data: Data, nodes: int) -> None:
+        self.data = joined_for(cfg, data)
+        self.cfg, self.nodes = replace(cfg, neighbours=0), nodes  # they are joined already
+        self.adjacency = adjacency(self.data)
+
+    def sample(self, step: int) -> Graph:
+        """The Sampler: of `nodes` nodes."""
+        part = batch(self.data, self.adjacency, self.nodes, self.cfg.seed, step)
+        return Graph.of(part, self.cfg)
+
+    def embed(self, encoder: nn.Module) -> Tensor:
+        """The Embedder: z [N, D], in chunks of `nodes` nodes."""
+        return layered(encoder, self.data.x, self.bare, self.nodes)
+
+    @cached_property
+    def bare(self) -> Graph:
+        """All edges, and x [N, 0]."""
+        edges, weight = self.data.edge_index, self.data.edge_weight
+        bare = Data(x=self.data.x[:, :0], edge_index=edges, edge_weight=weight)
+        return Graph.of(bare, self.cfg)
 
 
 def adjacency(data: Data) -> sparse.csr_array:
-    """Weights [N, N] of the edges both ways, merged as `View.of` merges them; no self-loops."""
-    n, edges, weight = len(data.x), data.edge_index.cpu(), data.edge_weight
-    weight = torch.ones(edges.shape[1]) if weight is None else weight.float()
-    edges, weight = pyg.to_undirected(*pyg.remove_self_loops(edges, weight), n, reduce="max")
+    """Weights [N, N] of the edges both ways, merged as `Graph.of` merges them; no self-loops."""
+    n = len(data.x)
+    edges, weight = pyg.remove_self_loops(data.edge_index, run_full.edge_weights(data))
+    edges, weight = pyg.to_undirected(edges, weight, n, reduce="max")
     return sparse.csr_array((weight.numpy(), edges.numpy()), (n, n))
 
 
@@ -132,63 +141,62 @@ def grow(graph: sparse.csr_array, count: int, generator: Generator) -> Ints:
     return np.flatnonzero(inside)
 
 
-def embed(encoder: Encoder, data: Data, chunk: int) -> Tensor:
+def embed(encoder: Any, data: Data, chunk: int) -> Tensor:
     """`run_full.embed`, z [N, D], to rounding: layer by layer, in chunks of so many nodes; 0 or at
     least N: at once. It holds up to four matrices as wide as a layer, [N', width]; no copy of x and
-    nothing that wide for every edge. ValueError: edge weights, and gat."""
-    if not 0 < chunk < len(data.x):
-        return run_full.embed(encoder, data)
-    return layered(encoder, joined_for(encoder.cfg, data), chunk)
+    nothing that wide for every edge. encoder: a `run_full.Encoder`. ValueError: edge weights, and
+    gat."""
+    return prepared(encoder.cfg, data, chunk).embedder(encoder)
 
 
 def joined_for(cfg: Config, data: Data) -> Data:
-    """data with cfg.neighbours of each node, which take x to find."""
+    """data on the cpu, with cfg.neighbours of each node, which take x to find."""
+    data = copy.copy(data).cpu()
     if not cfg.neighbours:
         return data
     return run_full.join_neighbours(data, cfg.neighbours, cfg.neighbour_weight)
 
 
 @torch.no_grad()
-def layered(encoder: Encoder, data: Data, chunk: int) -> Tensor:
-    """`embed` of a graph with its neighbours joined."""
-    n, cfg, mode = len(data.x), encoder.cfg, encoder.training
-    whole = View.of(bare(data), replace(cfg, precision="fp32", neighbours=0))
+def layered(encoder: Any, x: Tensor, whole: Graph, chunk: int) -> Tensor:
+    """`embed` by a `run_full.Encoder`, x [N, F] being apart from the graph."""
+    n, mode = len(x), encoder.training
     encoder.eval()
 
     def features(rows: slice) -> Tensor:
-        x = data.x[rows].to(whole.x.device).float()
-        return torch.cat([x, encoder.reg[None]]) if rows.stop > n else x
+        part = x[rows].to(whole.x.device).float()
+        return torch.cat([part, encoder.reg[None]]) if rows.stop > n else part
 
-    inputs: Rows = features
-    for layer in encoder.layers:
-        z = forward(layer, whole, inputs, chunk)
-        inputs = z.__getitem__
+    z = forward(encoder.layers[0], whole, features, chunk)
+    for i, layer in enumerate(encoder.layers[1:]):
+        if encoder.cfg.skip == "input":
+            for rows in spans(len(z), chunk):
+                z[rows] += features(rows) @ encoder.inputs[i]
+        z = forward(layer, whole, z.__getitem__, chunk)
     z = z[:n]
-    if cfg.own_features:
+    if encoder.own is not None:
         z = torch.cat([z, filled(n, chunk, lambda rows: features(rows) @ encoder.own)], 1)
     encoder.train(mode)
-    return whole.average(z, cfg.embed_hops).cpu()
+    return whole.average(z, encoder.cfg.embed_hops).cpu()
 
 
-def bare(data: Data) -> Data:
-    """The graph alone, with x [N, 0]."""
-    return Data(x=data.x[:, :0], edge_index=data.edge_index, edge_weight=data.edge_weight)
-
-
-def forward(layer: Layer, whole: View, inputs: Rows, chunk: int) -> Tensor:
+def forward(layer: Layer, whole: Graph, inputs: Rows, chunk: int) -> Tensor:
     """`Layer.forward` without gradient: inputs of N' nodes [C, width_in] -> [N', width]."""
     n = len(whole.adj)
-    h = filled(n, chunk, lambda rows: inputs(rows) @ layer.weights[0])
+    h = filled(n, chunk, lambda rows: inputs(rows) @ layer.weight)
     for _ in range(layer.hops):
         h = filled(n, chunk, attended(layer.gat, whole, h) if layer.gat else averaged(whole, h))
     for rows in spans(n, chunk):
-        part = h[rows] if layer.bias is None else h[rows] + layer.bias
-        skip = [inputs(rows) @ weight for weight in layer.weights[1:]]
-        h[rows] = layer.finish(sum(skip, part))
+        part = h[rows]
+        if layer.bias is not None:
+            part = part + layer.bias
+        if layer.skip is not None:
+            part = part + inputs(rows) @ layer.skip
+        h[rows] = layer.finish(part)
     return h
 
 
-def averaged(whole: View, h: Tensor) -> Rows:
+def averaged(whole: Graph, h: Tensor) -> Rows:
     """Rows of whole.adj @ h [N', width]."""
     at, value = starts(whole), whole.adj.values()
 
@@ -198,12 +206,12 @@ def averaged(whole: View, h: Tensor) -> Rows:
         index = whole.entries[:, own].clone()
         index[0] -= rows.start
         shape = rows.stop - rows.start, len(h)
-        return run_full.product(run_full.matrix(index, value[own], shape), h)
+        return product(matrix(index, value[own], shape), h)
 
     return some
 
 
-def attended(gat: Any, whole: View, h: Tensor) -> Rows:
+def attended(gat: Any, whole: Graph, h: Tensor) -> Rows:
     """Rows of what a GATConv whose linear map is the identity makes of h [N', width]. A head is one
     sparse product, so that there are no messages [E, width]."""
     at, heads = starts(whole), gat.heads
@@ -218,14 +226,12 @@ def attended(gat: Any, whole: View, h: Tensor) -> Rows:
         shape = rows.stop - rows.start, h.shape[1]
         share = pyg.softmax(score, index[0], num_nodes=shape[0]).t().contiguous()
         pairs = zip(share, h, strict=True)
-        return torch.cat(
-            [run_full.product(run_full.matrix(index, a, shape), v) for a, v in pairs], 1
-        )
+        return torch.cat([product(matrix(index, a, shape), v) for a, v in pairs], 1)
 
     return some
 
 
-def starts(whole: View) -> list[int]:
+def starts(whole: Graph) -> list[int]:
     """Where the entries of each of N' rows begin, and the last end [N' + 1]."""
     degree = torch.bincount(whole.entries[0], minlength=len(whole.adj))
     return [0, *degree.cumsum(0).tolist()]

@@ -21,7 +21,7 @@ from nodejepa_ext.parts.choice import Parts
 from nodejepa_ext.training import batches
 from nodejepa_ext.training.memory import check_memory
 from nodejepa_ext.training.settings import adapted, preset_for
-from nodejepa_ext.training.stopping import label_free
+from nodejepa_ext.training.stopping import label_free, patience
 from run_full import Config
 
 Floats = NDArray[np.float32]
@@ -91,7 +91,7 @@ class NodeJEPA(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         config, why = self._config(data, scaling.rule == "structural")
         batches.check(self.batch_nodes, Parts())
         check_memory(data, config, batch_nodes=self.batch_nodes)
-        result = batches.train(config, data, self.batch_nodes, on_epoch=label_free)
+        result = batches.train(config, data, self.batch_nodes, keep=label_free, on_epoch=patience)
         assert result.state
         self.encoder_, self.config_, self.scaling_ = result.state.encoder, config, scaling
         self.embedding_: Floats = result.z.numpy()

@@ -1,8 +1,7 @@
-"""The epoch to keep where no labels can say: by the loss and the effective rank alone."""
+"""Which epoch to keep, and when to stop, where no labels can say: by loss and effective rank."""
 
 from __future__ import annotations
 
-import copy
 import math
 from typing import NamedTuple
 
@@ -33,20 +32,28 @@ def evaluations(rows: list[dict[str, float]], width: int) -> list[Evaluation]:
     return found
 
 
-def label_free(state: TrainState, row: dict[str, float]) -> None:
-    """An EpochHook: keeps the epoch to use where labels cannot say. An evaluation is better if the
-    loss has fallen on, or if the rank is higher at no higher loss; never if half the rank is lost.
-    StopTraining: none was better for five evaluations. It goes by the state alone."""
+def label_free(state: TrainState, row: dict[str, float]) -> bool:
+    """A KeepRule where labels cannot say. An evaluation is better if the loss has fallen on, or if
+    the rank is higher at no higher loss; never if half the rank is lost. It goes by the state
+    alone."""
+    marks = evaluations(state.rows, state.cfg.latent)
+    kept = kept_of(state, marks)
+    return kept is None or better(marks[-1], kept, marks)
+
+
+def patience(state: TrainState, row: dict[str, float]) -> None:
+    """An EpochHook. StopTraining: of five evaluations in a row, none was kept."""
     if "effective_rank" not in row:
         return
-    cfg = state.encoder.cfg
-    marks = evaluations(state.rows, cfg.out * (1 + cfg.own_features))
-    now, kept = marks[-1], [m for m in marks if m.epoch == state.best.get("epoch")]
-    if not kept or better(now, kept[0], marks):
-        weights = copy.deepcopy(state.encoder.state_dict())
-        state.best = {"epoch": now.epoch, "val": -1.0, "weights": weights}
-    elif len(marks) - marks.index(kept[0]) > PATIENCE:
+    marks = evaluations(state.rows, state.cfg.latent)
+    kept = kept_of(state, marks)
+    if kept is not None and len(marks) - marks.index(kept) > PATIENCE:
         raise StopTraining
+
+
+def kept_of(state: TrainState, marks: list[Evaluation]) -> Evaluation | None:
+    """The one whose weights the state keeps."""
+    return next((mark for mark in marks if mark.epoch == state.best.get("epoch")), None)
 
 
 def better(now: Evaluation, kept: Evaluation, marks: list[Evaluation]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import replace
 from functools import cache
@@ -44,5 +45,5 @@ def duration(cfg: Config, data: Data, seams: dict[str, Any]) -> float:
     short = replace(cfg, eval_every=0, epochs=max(cfg.epochs, WARM + TIMED + 1))
     run_full.train(short, data, **seams, on_epoch=hook)
     step, probe = (stamps[-1] - stamps[WARM - 1]) / TIMED, time.monotonic() - stamps[-1]
-    probes = 2 + (cfg.epochs // cfg.eval_every if cfg.eval_every else 0)
+    probes = math.ceil(cfg.epochs / cfg.eval_every) if cfg.eval_every else 1
     return cfg.epochs * step + probes * probe

@@ -32,7 +32,7 @@ import numpy as np
 import pytest
 import torch
 import torch_geometric.utils as pyg
-from conftest import SMALL
+from conftest import SMALL, graph_of, state_of
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Generator, Tensor
@@ -49,7 +49,7 @@ from nodejepa_ext.training.checkpoints import pack, unpack
 from nodejepa_ext.training.estimator import NodeJEPA
 from nodejepa_ext.training.memory import SHARE, Sizes, check_memory, training_bytes
 from nodejepa_ext.training.settings import toml_of
-from nodejepa_ext.training.stopping import label_free
+from nodejepa_ext.training.stopping import label_free, patience
 from run_full import Config, RunError, StopTraining, TrainState
 
 
@@ -68,8 +68,9 @@ def trained_like(cfg: Config, seed: int = 0) -> run_full.Encoder:
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         encoder = run_full.Encoder(cfg, 12)
-        for t in (*encoder.parameters(), *encoder.buffers()):
-            t.add_(0.1 * torch.rand_like(t))
+        for t in encoder.state_dict().values():
+            if t.is_floating_point():
+                t.add_(0.1 * torch.rand_like(t))
     return encoder
 
 
@@ -82,7 +83,7 @@ SHAPES: list[dict[str, Any]] = [
     | dict(skip=skip, norm=norm, layers=layers, neighbours=3 * own * (encoder == "gcn"))
     for (encoder, hops, reg, own), (skip, norm, layers) in itertools.product(
         itertools.product(("gcn", "gat"), (1, 2), (False, True), (False, True)),
-        ((True, "batch", 2), (False, "none", 2), (True, "none", 1)),
+        (("linear", "batch", 2), ("none", "none", 2), ("linear", "none", 1), ("input", "batch", 3)),
     )
 ]
 
@@ -93,7 +94,7 @@ def test_chunks_are_the_whole(shape: dict[str, Any], cfg: Config) -> None:
     encoder = trained_like(own)
     for weights in (False, True) if own.encoder == "gcn" else (False,):
         data = random_graph(0, weights=weights)
-        whole = run_full.embed(encoder, data)
+        whole = run_full.embed(encoder, graph_of(data, own))
         assert close(whole, batches.embed(encoder, data, 7)) and encoder.training
         assert close(whole, batches.embed(encoder.eval(), data, 59)) and not encoder.training
         assert torch.equal(whole, batches.embed(encoder.train(), data, 60))
@@ -104,8 +105,10 @@ def test_chunks_are_the_whole(shape: dict[str, Any], cfg: Config) -> None:
 def test_chunks_of_any_size(seed: int, n: int, e: int, chunk: int) -> None:
     data = random_graph(seed, n, e)
     for kind in ("gcn", "gat"):
-        encoder = trained_like(replace(SMALL, encoder=kind, heads=2, reg_node=bool(seed % 2)), seed)
-        assert close(run_full.embed(encoder, data), batches.embed(encoder, data, chunk))
+        cfg = replace(SMALL, encoder=kind, heads=2, reg_node=bool(seed % 2))
+        encoder = trained_like(cfg, seed)
+        whole = run_full.embed(encoder, graph_of(data, cfg))
+        assert close(whole, batches.embed(encoder, data, chunk))
 
 
 def test_chunks_refuse_what_the_whole_refuses(cfg: Config) -> None:
@@ -121,7 +124,8 @@ class Largest(torch.overrides.TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        if isinstance(out, Tensor) and out.layout == torch.strided:
+        new = isinstance(out, Tensor) and all(out is not given for given in args)
+        if new and out.layout == torch.strided:
             self.numbers = max(self.numbers, out.numel())
         return out
 
@@ -131,16 +135,17 @@ def test_nothing_wide_for_every_edge(kind: str, cfg: Config) -> None:
     n, e, width = 400, 20_000, 64
     data = random_graph(0, n, e)
     data.x = data.x.repeat(1, 100)
-    encoder = run_full.Encoder(replace(cfg, encoder=kind, hidden=width, out=width), 1200)
+    own = replace(cfg, encoder=kind, hidden=width, out=width)
+    encoder = run_full.Encoder(own, 1200)
     with Largest() as chunks:
         batches.embed(encoder, data, 50)
     with Largest() as whole:
-        run_full.embed(encoder, data)
+        run_full.embed(encoder, graph_of(data, own))
     assert chunks.numbers <= 4 * e < data.x.numel() / 4 < e * width  # indices of both directions
     assert whole.numbers >= (1.5 * e * width if kind == "gat" else data.x.numel())
 
 
-def graph_of(edges: list[tuple[int, int]], n: int) -> Any:
+def adjacency_of(edges: list[tuple[int, int]], n: int) -> Any:
     index = torch.tensor(edges, dtype=torch.long).reshape(-1, 2).t()
     return batches.adjacency(Data(x=torch.zeros(n, 1), edge_index=index, edge_weight=None))
 
@@ -163,7 +168,7 @@ def test_grow_gives_a_ball() -> None:
     side = np.arange(20)
     place = np.stack(np.meshgrid(side, side), -1).reshape(-1, 2)
     apart = np.abs(place[:, None] - place).sum(-1)  # [400, 400] edges between nodes of a grid
-    graph = graph_of(np.argwhere(apart == 1).tolist(), 400)
+    graph = adjacency_of(np.argwhere(apart == 1).tolist(), 400)
     for seed in range(20):
         inside = np.isin(np.arange(400), drawn(graph, 50, seed))
         radius = np.where(inside, apart, 0).max(1, keepdims=True)
@@ -171,11 +176,11 @@ def test_grow_gives_a_ball() -> None:
 
 
 def test_components_of_any_size() -> None:
-    assert drawn(graph_of([], 5000), 4999, 0)  # each node a component
-    pairs = graph_of([(v, v + 1) for v in range(0, 5000, 2)], 5000)
+    assert drawn(adjacency_of([], 5000), 4999, 0)  # each node a component
+    pairs = adjacency_of([(v, v + 1) for v in range(0, 5000, 2)], 5000)
     nodes = {*drawn(pairs, 3000, 0)}
     assert sum(v ^ 1 in nodes for v in nodes) >= 2900  # but for the last
-    path = graph_of([(v, v + 1) for v in range(4999)], 5000)
+    path = adjacency_of([(v, v + 1) for v in range(4999)], 5000)
     assert len(drawn(path, 3000, 0)) == 3000
 
 
@@ -217,7 +222,6 @@ def test_all_nodes_are_the_ordinary_training(data: Data, cfg: Config) -> None:
 def test_steps_and_evaluations(data: Data, cfg: Config) -> None:
     own = replace(cfg, epochs=7, eval_every=3)
     seen: list[tuple[TrainState, dict[str, float]]] = []
-    graph, slow = batches.adjacency(data), None
 
     def look(state: TrainState, row: dict[str, float]) -> None:
         seen.append((state, dict(row)))
@@ -234,11 +238,10 @@ def test_steps_and_evaluations(data: Data, cfg: Config) -> None:
     assert found.state.rows == [row for _, row in seen] and found.z.shape == (60, 8)
 
     # By hand: a loss is the reference's on that step's subgraph.
-    slow = TrainState.new(own, data, run_full.MLPPredictor)
-    whole = run_full.View.of(batches.batch(data, graph, 25, own.seed, 0), own)
-    hidden = run_full.random_mask(Data(x=torch.zeros(25, 1)), own.mask, slow.streams["mask"])
-    first = [loss.item() for loss in run_full.step_losses(own, slow, whole, hidden, None)]
-    assert seen[0][1]["loss"] == sum(first)
+    part = batches.batch(data, batches.adjacency(data), 25, own.seed, 0)
+    slow = state_of(own, data)
+    run_full.train_step(slow, graph_of(part, own), run_full.random_mask, None)
+    assert seen[0][1]["loss"] == slow.rows[0]["loss"]
 
 
 @pytest.mark.parametrize("step", range(1, 7))
@@ -254,7 +257,7 @@ def test_a_state_goes_on_bit_for_bit(step: int, data: Data, cfg: Config) -> None
     whole = batches.train(own, data, 20)
     with pytest.raises(KeyboardInterrupt):
         batches.train(own, data, 20, on_epoch=stop)
-    unpack(state := TrainState.new(own, data, run_full.MLPPredictor), kept)
+    unpack(state := state_of(own, data), kept)
     found = batches.train(own, data, 20, state=state)
     assert torch.equal(found.z, whole.z) and found.val == whole.val
     assert whole.state and state.rows == whole.state.rows
@@ -270,7 +273,7 @@ def test_a_hook_can_end_it(data: Data, cfg: Config) -> None:
     assert found.z.shape == (60, 8) and found.val == found.state.best["val"]
     bare = Data(x=data.x, edge_index=data.edge_index)
     long = replace(cfg, epochs=40, eval_every=2, lr=0.0)  # nothing changes: no evaluation is better
-    found = batches.train(long, bare, 20, on_epoch=label_free)
+    found = batches.train(long, bare, 20, keep=label_free, on_epoch=patience)
     assert found.state and found.state.step < 40 and found.val == -1
 
 
@@ -326,7 +329,7 @@ def test_a_run(ext: Command, graph: Path, tmp_path: Path) -> None:
     model, data = runs.load_model(out), runs.source_graph(out).data
     kept = torch.from_numpy(z_of(out))
     assert torch.equal(model.embed(data), kept)
-    assert close(run_full.embed(model.encoder, data), kept)
+    assert close(run_full.embed(model.encoder, graph_of(data, model.cfg)), kept)
     assert ext("embed", out, "--out", tmp_path / "z.npz") == 0, ext.err
     with np.load(tmp_path / "z.npz", allow_pickle=False) as npz:
         assert np.array_equal(npz["z"], z_of(out))
