@@ -22,7 +22,7 @@ from torch import Tensor
 from nodejepa_ext.files import atomic
 from run_full import RunError, TrainState
 
-FORMAT = 1
+FORMAT = 2  # 1: other names of weights
 KEPT = 2
 FILES = re.compile(r"step-\d{8,}\.(json|safetensors)")
 Tensors = dict[str, Tensor]
@@ -87,9 +87,9 @@ def take(tensors: Tensors, part: str) -> Tensors:
     return {k.removeprefix(f"{part}."): t.clone() for k, t in own.items()}
 
 
-def manifest(name: str, payload: bytes) -> bytes:
+def manifest(name: str, payload: bytes, format: int = FORMAT) -> bytes:
     """What the JSON file beside a checkpoint must hold, to the byte."""
-    facts = {"format": FORMAT, "file": name, "bytes": len(payload)}
+    facts = {"format": format, "file": name, "bytes": len(payload)}
     return json.dumps(facts | {"sha256": hashlib.sha256(payload).hexdigest()}).encode()
 
 
@@ -119,22 +119,29 @@ class Checkpoints:
         leaves it new where no checkpoint was ever finished. RunError 4: there are some, all bad."""
         found = self.folder.glob("step-*.json") if self.folder.is_dir() else ()
         stems = sorted((path.stem for path in found if FILES.fullmatch(path.name)), reverse=True)
+        reasons: list[str] = []
         for stem in stems:
             try:
                 unpack(state, self.verified(stem))
             except (ValueError, OSError) as error:
+                reasons.append(str(error))
                 say(f"{self.folder / stem}: left out: {error}")
                 continue
             self.last = stem
             return
         if stems:
-            raise RunError(f"{self.folder}: none of {len(stems)} checkpoints verifies", 4)
+            text = f"none of {len(stems)} checkpoints verifies; the newest: {reasons[0]}"
+            raise RunError(f"{self.folder}: {text}", 4)
 
     def verified(self, stem: str) -> bytes:
-        """The tensors' file. ValueError: it or its manifest is not what was written."""
+        """The tensors' file. ValueError: it or its manifest is not what was written, or of another
+        format."""
         path = self.folder / f"{stem}.safetensors"
         payload = path.read_bytes()
-        wanted, found = manifest(path.name, payload), path.with_suffix(".json").read_bytes()
+        wanted = manifest(path.name, payload)
+        found = path.with_suffix(".json").read_bytes()
+        if found == manifest(path.name, payload, format=1):
+            raise ValueError(f"checkpoint of format 1, expected {FORMAT}")
         if found != wanted:
             text = f"its manifest says {found[:200]!r}"
             raise ValueError(f"the file is {wanted.decode()}, {text}")

@@ -7,10 +7,8 @@ file of a run and says last that it is finished. Shapes: N nodes, F features, D 
 
 from __future__ import annotations
 
-import fcntl
 import io
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -25,23 +23,23 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 import run_full
-from nodejepa_ext.files import UNFINISHED, atomic
+from nodejepa_ext.files import atomic
 from nodejepa_ext.graphs.graph import Graph, GraphError
 from nodejepa_ext.graphs.scaling import Scaling, names
 from nodejepa_ext.graphs.source import Source, Subject, read
 from nodejepa_ext.parts.choice import Parts, differences, effective, seams
 from nodejepa_ext.training import batches
-from nodejepa_ext.training.checkpoints import FILES, Checkpoints, verify, write
+from nodejepa_ext.training.checkpoints import Checkpoints, verify, write
+from nodejepa_ext.training.claim import claimed, clear, vacant
 from nodejepa_ext.training.memory import check_memory, memory_errors
 from nodejepa_ext.training.settings import toml_of
-from nodejepa_ext.training.stopping import label_free
+from nodejepa_ext.training.stopping import label_free, patience
 from nodejepa_ext.workers.machine import versions
 from run_full import Config, EpochHook, Result, RunError, TrainState
 
 __all__ = ["Model", "Source", "atomic", "load_model", "resume", "source_graph", "start", "vacant"]
-FORMAT = 1
+FORMAT = 2  # 1: other names of weights, and skip was true or false
 KEYS = {"format", "status", "settings", "versions", "threads", "checkpoint_every", "graph"}
-NAMES = ("config.toml", "metrics.jsonl", "model.safetensors", "embeddings.npz", "report.md")
 SECONDS = 30.0  # between checkpoints, unless epochs are said
 Meta = dict[str, Any]
 Say = Callable[[str], None]
@@ -61,44 +59,6 @@ class Model(NamedTuple):
         return batches.embed(self.encoder, data, batch_nodes_of(self.meta))
 
 
-def vacant(folder: Path, overwrite: bool) -> None:
-    """ValueError: the folder is none, holds something, or what --overwrite must not replace."""
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder}: a file, expected a folder")
-    held = {p.name for p in folder.iterdir()} if folder.is_dir() else set()
-    held = {name for name in held if not UNFINISHED.fullmatch(name)}
-    if held and not overwrite:
-        text = "--resume continues its run, --overwrite replaces it"
-        text = text if "run.json" in held else "expected a new or an empty folder"
-        raise ValueError(f"{folder}: not empty; {text}")
-    if "run.json" not in held and (own := held & {*NAMES}):
-        raise ValueError(f"{folder}: {', '.join(sorted(own))} without run.json: not of a run")
-
-
-def clear(folder: Path, checkpoints: bool = True) -> None:
-    """Removes unfinished files, and with `checkpoints` all that a run writes; run.json last."""
-    for path in [*folder.iterdir(), *folder.glob("checkpoints/*")]:
-        own = path.name in NAMES or path.parent != folder and FILES.fullmatch(path.name)
-        if UNFINISHED.fullmatch(path.name) or checkpoints and own:
-            path.unlink()
-    if checkpoints:
-        (folder / "run.json").unlink(missing_ok=True)
-
-
-@contextmanager
-def claimed(folder: Path) -> Iterator[None]:
-    """For one process at a time. ValueError: another has it."""
-    lock = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(f"{folder}: another process is training there") from None
-        yield
-    finally:
-        os.close(lock)  # which ends the lock
-
-
 def toml_text(settings: Meta, preset: str) -> str:
     lines = (f"{name} = {json.dumps(value)}" for name, value in settings.items())
     return "\n".join([f"# preset: {preset}", *lines, ""])
@@ -114,10 +74,12 @@ def read_run(folder: Path) -> tuple[Meta, Config, Parts]:
     path, toml = folder / "run.json", folder / "config.toml"
     try:
         meta = json.loads(path.read_bytes())
-        if not isinstance(meta, dict) or meta.get("format") != FORMAT or KEYS - meta.keys():
-            raise ValueError(f"expected {', '.join(sorted(KEYS))}, and format {FORMAT}")
+        if not isinstance(meta, dict) or KEYS - meta.keys():
+            raise ValueError(f"expected {', '.join(sorted(KEYS))}")
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: {error}; expected what `train` wrote") from None
+    if meta["format"] != FORMAT:
+        raise ValueError(f"{path}: a run of format {meta['format']!r}, expected {FORMAT}")
     settings, extra = meta["settings"], {f.name for f in fields(Parts)}
     core = settings.keys() - extra - {"batch_nodes"}
     try:
@@ -200,9 +162,10 @@ def start(
     written. RunError: 1 it cannot be written any more, 6 memory, 7 the loss is not finite."""
     parts, data = parts or Parts(), ready.graph.data
     batches.check(batch_nodes, parts, len(data.x))
+    if data.edge_weight is not None and cfg.encoder == "gat":
+        raise ValueError("encoder = gat: expected gcn, where edges have weights")
     check_memory(data, cfg, batch_nodes=batch_nodes)
     vacant(folder, overwrite)
-    run_full.View.of(batches.bare(data), replace(cfg, neighbours=0))  # as it would in training
     run = Run(folder, ready, cfg, parts, batch_nodes, dict(about or {}), watch, stop)
     folder.mkdir(parents=True, exist_ok=True)
     with claimed(folder):
@@ -261,7 +224,7 @@ class Run:
     def __post_init__(self) -> None:
         self.data, self.seams = self.ready.graph.data, seams(self.parts)
         make = self.seams.get("make_predictor", run_full.MLPPredictor)
-        self.state = TrainState.new(self.cfg, self.data, make)
+        self.state = TrainState.new(self.cfg, self.data, run_full.Encoder, make)
         self.checkpoints, self.saved = Checkpoints(self.folder / "checkpoints"), time.monotonic()
         self.probed = {"train_mask", "val_mask"} <= {*self.data.keys()}
 
@@ -299,25 +262,36 @@ class Run:
             path, began = self.folder / "metrics.jsonl", time.monotonic()
             write(path, "".join(json.dumps(row) + "\n" for row in self.state.rows))
             with path.open("a") as self.metrics:
-                more: Any = {"on_epoch": self.after_epoch, "state": self.state, **self.seams}
-                result = batches.train(self.cfg, self.data, self.batch_nodes, **more)
+                given: Any = {"on_epoch": self.after_epoch, "state": self.state, **self.seams}
+                if not self.probed:
+                    given["keep"] = label_free
+                result = batches.train(self.cfg, self.data, self.batch_nodes, **given)
             return self.finish(result, time.monotonic() - began)
 
     def after_epoch(self, state: TrainState, row: dict[str, float]) -> None:
-        """An EpochHook; what it decides can be decided again after a resume."""
+        """An EpochHook: keeps the row, now and then the state. StopTraining: as `patience` without
+        labels, which decides the same again after a resume. RunError: asked to stop; the state is
+        saved first."""
         self.metrics.write(json.dumps(row) + "\n")
         self.metrics.flush()
         if self.watch:
             self.watch(state, row)
         if not self.probed:
-            label_free(state, row)  # may end the run
-        every, code = self.meta["checkpoint_every"], self.stop()
-        due = state.step % every == 0 if every else time.monotonic() - self.saved > SECONDS
-        if due or code or state.step == self.cfg.epochs:
+            patience(state, row)
+        code = self.stop()
+        if code or self.due(state.step):
             self.checkpoints.save(state)
             self.saved = time.monotonic()
         if code:
             raise RunError(f"stopped after epoch {state.step}, which is kept", code)
+
+    def due(self, step: int) -> bool:
+        """Whether a checkpoint is."""
+        if step == self.cfg.epochs:
+            return True
+        if every := self.meta["checkpoint_every"]:
+            return step % every == 0
+        return time.monotonic() - self.saved > SECONDS
 
     @contextmanager
     def last_words(self) -> Iterator[None]:
@@ -368,7 +342,7 @@ class Run:
 
     def report(self, figures: dict[str, float], seconds: float) -> str:
         """Markdown, to be read as it is."""
-        graph, d = self.meta["graph"], self.cfg.out * (1 + self.cfg.own_features)
+        graph, d = self.meta["graph"], self.cfg.latent
         default, chosen = effective(Config(), Parts()), effective(self.cfg, self.parts)
         chosen = {k: v for k, v in chosen.items() if k == "encoder" or v != default.get(k)}
         why = "of the highest accuracy on validation nodes"

@@ -27,6 +27,7 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import state_of
 from torch_geometric.data import Data
 
 import run_full
@@ -36,10 +37,6 @@ from nodejepa_ext.training.checkpoints import Checkpoints, manifest, verify, wri
 from run_full import Config, RunError, StopTraining, TrainState
 
 ROOT = Path(__file__).parents[2]
-
-
-def new(cfg: Config, data: Data, make: Any = run_full.MLPPredictor) -> TrainState:
-    return TrainState.new(cfg, data, make)
 
 
 def trained(cfg: Config, data: Data, folder: Path, steps: tuple[int, ...]) -> Checkpoints:
@@ -91,7 +88,7 @@ def test_goes_on_bit_for_bit(
             kept.save(state)
 
     whole = run_full.train(cfg, data, make_predictor=make, on_epoch=save)
-    state = new(cfg, data, make)
+    state = state_of(cfg, data, make)
     Checkpoints(tmp_path / "checkpoints").restore(state, pytest.fail)
     assert state.step == 5 and len(state.rows) == 5
     resumed = run_full.train(cfg, data, make_predictor=make, state=state)
@@ -109,7 +106,7 @@ def test_the_last_two_are_kept(cfg: Config, data: Data, tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == names
     (tmp_path / names[1]).write_bytes(b"")  # 4 goes bad, 5 is good
     (tmp_path / "notes.txt").touch()
-    kept, state = Checkpoints(tmp_path), new(cfg, data)
+    kept, state = Checkpoints(tmp_path), state_of(cfg, data)
     kept.restore(state, pytest.fail)
     state.step = 6
     kept.save(state)
@@ -137,7 +134,7 @@ def damages() -> dict[str, Callable[[bytes], bytes]]:
 @pytest.mark.parametrize("kind", ["json", "safetensors"])
 def test_damage_is_found_out(cfg: Config, data: Data, kind: str, tmp_path: Path) -> None:
     trained(cfg, data, tmp_path, (3, 5))
-    path, state = tmp_path / f"step-00000005.{kind}", new(cfg, data)
+    path, state = tmp_path / f"step-00000005.{kind}", state_of(cfg, data)
     good = path.read_bytes()
     for name, damage in damages().items():
         path.write_bytes(damage(good))
@@ -162,7 +159,7 @@ def test_every_bit_of_a_manifest_counts(cfg: Config, data: Data, tmp_path: Path)
 
 
 def test_all_bad_and_none(cfg: Config, data: Data, tmp_path: Path) -> None:
-    state, said = new(cfg, data), list[str]()
+    state, said = state_of(cfg, data), list[str]()
     Checkpoints(tmp_path / "nowhere").restore(state, pytest.fail)
     trained(cfg, data, tmp_path, (3, 5))
     for path in tmp_path.glob("*.safetensors"):
@@ -187,7 +184,7 @@ class Bomb:
 
 @pytest.mark.parametrize("archive", [False, True])
 def test_pickles_are_not_executed(cfg: Config, data: Data, archive: bool, tmp_path: Path) -> None:
-    folder, mark, state = tmp_path / "c", tmp_path / "executed", new(cfg, data)
+    folder, mark, state = tmp_path / "c", tmp_path / "executed", state_of(cfg, data)
     trained(cfg, data, folder, (3, 5))
     path = folder / "step-00000005.safetensors"
     if archive:
@@ -209,7 +206,7 @@ def test_a_state_of_other_settings_is_refused(cfg: Config, data: Data, tmp_path:
     trained(cfg, data, tmp_path, (3,))
     said: list[str] = []
     with pytest.raises(RunError):
-        Checkpoints(tmp_path).restore(new(replace(cfg, hidden=24), data), said.append)
+        Checkpoints(tmp_path).restore(state_of(replace(cfg, hidden=24), data), said.append)
     assert "no state of this run" in said[0]
 
 

@@ -41,6 +41,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import state_of
 from torch_geometric.data import Data
 
 import run_full
@@ -57,8 +58,8 @@ from nodejepa_ext.training.settings import (
     preset_for,
     toml_of,
 )
-from nodejepa_ext.training.stopping import PATIENCE, label_free
-from run_full import Config, RunError
+from nodejepa_ext.training.stopping import PATIENCE, label_free, patience
+from run_full import Config, Graph, RunError
 
 ROOT = Path(__file__).parents[2]
 ENV = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -207,7 +208,10 @@ def test_a_run_writes_what_it_says(ext: Command, graph: Path, finished: Path) ->
     names = {p.name for p in (finished / "checkpoints").iterdir()}
     assert names == {f"step-000000{n}.{kind}" for n in (10, 12) for kind in ("json", "safetensors")}
     model, again = runs.load_model(finished), runs.source_graph(finished)
-    assert torch.equal(run_full.embed(model.encoder, again.data), torch.from_numpy(z_of(finished)))
+    assert torch.equal(
+        run_full.embed(model.encoder, Graph.of(again.data, model.cfg)),
+        torch.from_numpy(z_of(finished)),
+    )
     assert model.features == 12 and model.cfg.hidden == 16 and model.scaling.rule == "columns"
     with np.load(finished / "embeddings.npz", allow_pickle=False) as npz:
         assert npz["node_id"].tolist() == [f"v{i}" for i in range(200)]
@@ -532,7 +536,9 @@ def test_without_features(ext: Command, tmp_path: Path, monkeypatch: pytest.Monk
     assert "no features: structural_features" in ext.err
     model, again = runs.load_model(out), runs.source_graph(out)
     assert model.scaling.rule == "structural" and again.data.x.shape[1] == model.features
-    assert torch.equal(run_full.embed(model.encoder, again.data), torch.from_numpy(z_of(out)))
+    assert torch.equal(
+        run_full.embed(model.encoder, Graph.of(again.data, model.cfg)), torch.from_numpy(z_of(out))
+    )
 
 
 def test_edge_weights(ext: Command, graph: Path, finished: Path, tmp_path: Path) -> None:
@@ -617,14 +623,16 @@ def test_auto_joins_neighbours_in_words(data: Data, monkeypatch: pytest.MonkeyPa
 def test_label_free(
     losses: list[float], ranks: list[float], chosen: int, stops: bool, cfg: Config, data: Data
 ) -> None:
-    state = run_full.TrainState.new(cfg, data, run_full.MLPPredictor)
+    state = state_of(cfg, data)
     stopped = 0
     for loss, rank in zip(losses, ranks, strict=True):
         for extra in ({}, {"effective_rank": rank}):
             state.step += 1
             state.rows.append({"epoch": state.step, "loss": loss, **extra})
             try:
-                label_free(state, state.rows[-1])
+                if extra and label_free(state, state.rows[-1]):
+                    state.best = {"epoch": state.step, "val": -1.0, "weights": {}}
+                patience(state, state.rows[-1])
             except run_full.StopTraining:
                 stopped = state.step
         if stopped:
