@@ -58,6 +58,7 @@ INERT: list[Rule] = [
     ({"heads"}, lambda c, p: c.encoder == "gcn", "encoder = gcn"),
     ({"momentum"}, lambda c, p: c.target != "ema", "target is not ema"),
     ({"hidden"}, lambda c, p: c.layers == 1, "layers = 1"),
+    ({"skip"}, lambda c, p: c.layers == 1 and c.skip != "linear", "layers = 1"),
     (
         {"regulariser_weight"},
         lambda c, p: c.regulariser == p.objective == "none",

@@ -175,7 +175,7 @@ class LaplacianPredictor(MLPPredictor):
         if cfg.predictor == 0:
             raise ValueError("predictor = 0: expected 1 or 2 layers to take in a node's position")
         super().__init__(cfg, data)
-        self.position = nn.Linear(k, cfg.out * (1 + cfg.own_features), bias=False)
+        self.position = nn.Linear(k, cfg.latent, bias=False)
         self.pe = nn.Buffer(laplacian_pe(data, k), persistent=False)  # [N, k]
 
     def forward(self, z: Tensor, hidden: Tensor | None, generator: Generator) -> Tensor:

@@ -28,7 +28,7 @@ BGRL: dict[str, Settings] = {  # a fair BGRL (Thakoor et al. 2022): no mask, two
         layers=1,
         hops=2,
         out=1024,
-        skip=False,
+        skip="none",
         embed_hops=2,
         neighbours=20,
         mask=0.0,
@@ -41,7 +41,7 @@ BGRL: dict[str, Settings] = {  # a fair BGRL (Thakoor et al. 2022): no mask, two
         layers=1,
         hops=2,
         out=1024,
-        skip=False,
+        skip="none",
         embed_hops=1,
         neighbours=20,
         mask=0.0,
@@ -54,7 +54,7 @@ BGRL: dict[str, Settings] = {  # a fair BGRL (Thakoor et al. 2022): no mask, two
         layers=2,
         hops=1,
         out=256,
-        skip=False,
+        skip="none",
         embed_hops=0,
         neighbours=0,
         mask=0.0,
@@ -101,7 +101,8 @@ def auto(data: Data, structural: bool = False) -> tuple[Config, str]:
     alike, n = likeness(data), len(data.x)
     own = alike < ALIKE
     why = f"an edge joins nodes more alike than chance with probability {alike:.2f}"
-    why += ": own features beside the propagated ones" * own
+    if own:
+        why += ": own features beside the propagated ones"
     plain = replace(preset("best", "cora"), neighbours=0, own_features=own)
     if structural or n > LARGEST or run_full.words(data.x.to_dense().float().cpu()) is None:
         return plain, why

@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import state_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Generator, Tensor
@@ -303,7 +304,7 @@ def test_saved_state_continues(cfg: Config, data: Data) -> None:
             raise run_full.StopTraining
 
     old = run_full.train(cfg, bare, make_predictor=make, on_epoch=stop).state
-    new = TrainState.new(cfg, bare, make)
+    new = state_of(cfg, bare, make)
     new.step, new.rows = old.step, old.rows
     for name in ("encoder", "target_encoder", "predictor", "optimizer"):
         getattr(new, name).load_state_dict(copy.deepcopy(getattr(old, name).state_dict()))
