@@ -16,20 +16,21 @@ from rich.table import Table
 from torch import Tensor
 from torch_geometric.data import Data
 
+import run_full
 from nodejepa_ext.graphs.graph import structural_features
 from nodejepa_ext.graphs.source import Source
 from nodejepa_ext.judging import tasks as evaluate
-from nodejepa_ext.parts.choice import seams
+from nodejepa_ext.parts.choice import Parts, seams
 from nodejepa_ext.training import batches
 from nodejepa_ext.training.embeddings import graph_for
 from nodejepa_ext.training.folder import batch_nodes_of, load_model, read_run
 from nodejepa_ext.training.memory import check_memory
-from nodejepa_ext.training.stopping import label_free
-from run_full import Config, Result
+from nodejepa_ext.training.stopping import label_free, patience
+from run_full import Config, Embedder
 
 Report = dict[str, Any]
 Say = Callable[[str], None]
-Train = Callable[..., Result]
+Train = Callable[[Config, Data], tuple[Tensor, Embedder]]
 
 TASKS = ("linear", "knn", "cluster", "link")
 OURS = "Node-JEPA"
@@ -53,18 +54,21 @@ def judge(
 ) -> Report:
     """Of the finished run in `folder`, on its graph or another: {run, graph, tasks: {task: {method:
     report}}, collapse: {method: meters}}. Errors: as in `load_model`, `graph_for` and `chosen`."""
-    model, (_, cfg, parts) = load_model(folder), read_run(folder)
+    model = load_model(folder)
+    cfg, parts = model.cfg, read_run(folder)[2]
     graph = graph_for(model, folder, source)
     for notice in graph.notices:
         say(notice)
     data, structural = graph.data, model.scaling.rule == "structural"
     tasks = chosen(names, data, clusters, say)
-    z, batch_nodes = model.embed(data), batch_nodes_of(model.meta)
-    found = judge_nodes(z, cfg, data, tasks, clusters, seeds)
+    batch_nodes = batch_nodes_of(model.meta)
+    embedder = batches.prepared(cfg, data, batch_nodes).embedder
+    z = embedder(model.encoder)
+    found = judge_nodes(z, cfg, data, embedder, tasks, clusters, seeds)
     collapse = found.pop("collapse")
     if "link" in tasks:
         check_memory(data, cfg, batch_nodes=batch_nodes)
-        train = partial(batches.train, batch_nodes=batch_nodes, **seams(parts))
+        train = partial(trained, parts=parts, batch_nodes=batch_nodes)
         found["link"] = judge_link(cfg, train, data, structural, seeds, say)
     n, width = z.shape
     about = {"nodes": n, "edges": data.edge_index.shape[1] // 2, "dimensions": width}
@@ -103,12 +107,20 @@ def permit(task: str, data: Data, clusters: int | None) -> None:
 
 
 def judge_nodes(
-    z: Tensor, cfg: Config, data: Data, tasks: Sequence[str], clusters: int | None, seeds: int
+    z: Tensor,
+    cfg: Config,
+    data: Data,
+    embedder: Embedder,
+    tasks: Sequence[str],
+    clusters: int | None,
+    seeds: int,
 ) -> Report:
     """{task: {method: report of `tasks`}} for the tasks but link, and, whatever they are,
-    {"collapse": ...}. z [N, D] is ours; data has x as the encoder sees it, y and masks."""
+    {"collapse": ...}. z [N, D] is ours; data has x as the encoder sees it, y and masks; embedder:
+    of data."""
     found: Report = {}
-    embeddings = {OURS: z, **evaluate.controls(data, out=cfg.out, seed=cfg.seed, cfg=cfg)}
+    own: Any = dict(out=cfg.out, seed=cfg.seed, cfg=cfg, embedder=embedder)
+    embeddings = {OURS: z, **evaluate.controls(data, **own)}
     for task in (task for task in tasks if task != "link"):
         found[task] = {}
         for method, rows in embeddings.items():
@@ -133,7 +145,7 @@ def judge_link(
 ) -> Report:
     """{method: {auc, ap, hits@K: figures over seeds, rows}}. Each seed holds out edges, then trains
     the run's settings anew on what is left, without labels; structural: features, too, are made of
-    what is left. train: (cfg, data, on_epoch) -> Result."""
+    what is left. train: as `trained`, of settings and a graph."""
     rows: dict[str, list[Report]] = {}
     for seed in range(cfg.seed, cfg.seed + seeds):
         split = evaluate.split_edges(data, seed=seed)
@@ -143,13 +155,21 @@ def judge_link(
         say(f"link, seed {seed}: training anew on {kept} edges, {cfg.epochs} epochs")
         own, left = replace(cfg, seed=seed), split.data
         bare = Data(x=left.x, edge_index=left.edge_index, edge_weight=left.edge_weight)
-        trained = train(own, bare, on_epoch=label_free)
-        found = {OURS: trained.z}
-        found |= evaluate.controls(split.data, out=cfg.out, seed=seed, cfg=own)
+        z, embedder = train(own, bare)
+        found = {OURS: z}
+        found |= evaluate.controls(left, out=cfg.out, seed=seed, cfg=own, embedder=embedder)
         reports = {method: evaluate.link(z, split) for method, z in found.items()}
         for method, report in (reports | evaluate.link_controls(split)).items():
             rows.setdefault(method, []).append({"seed": seed, **report})
     return {method: spread(some) for method, some in rows.items()}
+
+
+def trained(cfg: Config, data: Data, *, parts: Parts, batch_nodes: int) -> tuple[Tensor, Embedder]:
+    """z [N, D] of a training without labels, and what embeds the same graph."""
+    ready = batches.prepared(cfg, data, batch_nodes)
+    given: Any = ready._asdict() | seams(parts)
+    result = run_full.train(cfg, data, keep=label_free, on_epoch=patience, **given)
+    return result.z, ready.embedder
 
 
 def spread(rows: Sequence[Report]) -> Report:

@@ -36,7 +36,17 @@ from torch_geometric.data import Data
 import run_full
 from nodejepa_ext.judging.baselines import fastrp
 from nodejepa_ext.judging.stats import interval
-from run_full import Config, Result, linear_probe, score_test
+from run_full import (
+    Config,
+    Embedder,
+    Encoder,
+    Graph,
+    MLPPredictor,
+    Result,
+    TrainState,
+    linear_probe,
+    score_test,
+)
 
 Report = dict[str, Any]
 Floats = NDArray[np.floating[Any]]
@@ -215,15 +225,23 @@ def ranking(
 
 
 def controls(
-    data: Data, *, out: int = 256, seed: int = 0, cfg: Config | None = None
+    data: Data,
+    *,
+    out: int = 256,
+    seed: int = 0,
+    cfg: Config | None = None,
+    embedder: Embedder | None = None,
 ) -> dict[str, Tensor]:
     """Embeddings [N, ...] to set beside a judged one: raw features, an encoder never trained (of
-    cfg if given, out wide), FastRP without and with features. For links: of `split.data`."""
-    cfg = replace(cfg or Config(), out=out, seed=seed, epochs=0)
-    bare = Data(x=data.x, edge_index=data.edge_index, edge_weight=data.edge_weight)  # no labels
+    cfg if given, out wide), FastRP without and with features. For links: of `split.data`. embedder:
+    of data under cfg, if at hand; else data's graph is built."""
+    cfg = replace(cfg or Config(), out=out, seed=seed)
+    if embedder is None:
+        embedder = partial(run_full.embed, graph=Graph.of(data, cfg))
+    untrained = TrainState.new(cfg, data, Encoder, MLPPredictor).encoder
     return {
         "raw features": embedding(data.x),
-        "untrained": run_full.train(cfg, bare).z,
+        "untrained": embedder(untrained),
         "FastRP": fastrp(data, out, seed=seed),
         "FastRP on features": fastrp(data, out, features=True, seed=seed),
     }

@@ -34,7 +34,7 @@ from nodejepa_ext.graphs.source import Source, read
 from nodejepa_ext.judging import report as judge
 from nodejepa_ext.judging import tasks as evaluate
 from nodejepa_ext.training import folder as runs
-from nodejepa_ext.training.stopping import label_free
+from nodejepa_ext.training.stopping import label_free, patience
 from run_full import Config
 
 SETTINGS = Config(hidden=8, out=4, epochs=4, warmup=1, eval_every=2, device="cpu")
@@ -105,7 +105,7 @@ def test_link(run: Path) -> None:
     for seed in 0, 1:
         split = evaluate.split_edges(graph, seed=seed)
         left = Data(x=split.data.x, edge_index=split.data.edge_index)
-        z = run_full.train(replace(SETTINGS, seed=seed), left, on_epoch=label_free).z
+        z = run_full.train(replace(SETTINGS, seed=seed), left, keep=label_free, on_epoch=patience).z
         assert found["Node-JEPA"]["rows"][seed] == {"seed": seed, **evaluate.link(z, split)}
         for name, report in evaluate.link_controls(split).items():
             assert found[name]["rows"][seed] == {"seed": seed, **report}
@@ -121,7 +121,7 @@ def test_link_without_features(bare: Path) -> None:
     split = evaluate.split_edges(runs.source_graph(bare).data)
     split.data.x = structural_features(split.data)
     left = Data(x=split.data.x, edge_index=split.data.edge_index)
-    z = run_full.train(SETTINGS, left, on_epoch=label_free).z
+    z = run_full.train(SETTINGS, left, keep=label_free, on_epoch=patience).z
     assert found["Node-JEPA"]["rows"] == [{"seed": 0, **evaluate.link(z, split)}]
 
 
