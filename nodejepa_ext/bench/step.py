@@ -1,8 +1,8 @@
 """Speed and memory of one training step: the reference, plain PyG, and graphssl if installed.
 
 Every figure comes from a process of its own on one thread, `python -m nodejepa_ext.bench.step
-METHOD GRAPH STEPS`. Seconds are of CPU time. Memory is the peak of the resident set from the first
-line that touches the graph on, less what the process held once all was imported, in MiB.
+METHOD GRAPH STEPS SKIP`. Seconds are of CPU time. Memory is the peak of the resident set from the
+first line that touches the graph on, less what the process held once all was imported, in MiB.
 """
 
 from __future__ import annotations
@@ -59,13 +59,14 @@ class Meter:
         return {"seconds": seconds, "peak_mib": self.peak, "note": note}
 
 
-def settings(graph: str, method: str, steps: int) -> Config:
+def settings(graph: str, method: str, steps: int, skip: str) -> Config:
     """The card's settings for the graph, with GCN everywhere; never an epoch that would probe."""
     from run_full import preset
 
     return replace(
         preset("card", graph),
         encoder="gcn",
+        skip=skip,
         hidden=HIDDEN,
         out=OUT,
         device="cpu",
@@ -85,11 +86,11 @@ def unlabelled(graph: str) -> Data:
     return Data(x=data.x, edge_index=data.edge_index)
 
 
-def measure_ours(method: str, graph: str, steps: int) -> dict[str, Any]:
+def measure_ours(method: str, graph: str, steps: int, skip: str) -> dict[str, Any]:
     """The reference's own loop, stopped from its hook before the last epoch."""
     import run_full
 
-    cfg, meter = settings(graph, method, steps), Meter()
+    cfg, meter = settings(graph, method, steps, skip), Meter()
 
     def hook(state: TrainState, row: dict[str, float]) -> None:
         meter.tick()
@@ -100,11 +101,11 @@ def measure_ours(method: str, graph: str, steps: int) -> dict[str, Any]:
     return meter.row("bf16 products" if run_full.placement(cfg)[1] else "fp32")
 
 
-def measure_textbook(method: str, graph: str, steps: int) -> dict[str, Any]:
+def measure_textbook(method: str, graph: str, steps: int, skip: str) -> dict[str, Any]:
     """The same step on dense features and stock modules."""
     from nodejepa_ext.bench.textbook import Textbook
 
-    cfg, meter = settings(graph, method, steps), Meter()
+    cfg, meter = settings(graph, method, steps, skip), Meter()
     textbook = Textbook(cfg, unlabelled(graph))
     for _ in range(WARMUP + steps):
         textbook.step()
@@ -112,7 +113,7 @@ def measure_textbook(method: str, graph: str, steps: int) -> dict[str, Any]:
     return meter.row("fp32")
 
 
-def measure_graphssl(method: str, graph: str, steps: int) -> dict[str, Any]:
+def measure_graphssl(method: str, graph: str, steps: int, skip: str) -> dict[str, Any]:
     """Its BGRL by its own trainer. It has one pair of rates for both views (view 1's are given),
     and neither [MASK] nor skip connections: less work than ours."""
     import torch
@@ -120,7 +121,7 @@ def measure_graphssl(method: str, graph: str, steps: int) -> dict[str, Any]:
     from graphssl.models import BGRL
     from graphssl.training import DINOTrainer
 
-    cfg, meter = settings(graph, method, steps), Meter()
+    cfg, meter = settings(graph, method, steps, skip), Meter()
     data = unlabelled(graph)
     rates = [{"name": "edge_drop", "p": cfg.edge1}, {"name": "feat_mask", "p": cfg.feat1}]
     widths = {"name": "gcn", "hidden_dim": OUT, "num_layers": 2, "pool": False}
@@ -136,7 +137,7 @@ def measure_graphssl(method: str, graph: str, steps: int) -> dict[str, Any]:
     return meter.row(f"graphssl {version('graphssl')}, fp32, no [MASK], no skip")
 
 
-def measure(method: str, graph: str, steps: int) -> dict[str, Any]:
+def measure(method: str, graph: str, steps: int, skip: str) -> dict[str, Any]:
     """Here and now, in this process -> seconds a step, peak_mib, note."""
     import torch
 
@@ -144,7 +145,7 @@ def measure(method: str, graph: str, steps: int) -> dict[str, Any]:
 
     torch.set_num_threads(1)
     how = {TEXTBOOK: measure_textbook, GRAPHSSL: measure_graphssl}.get(method, measure_ours)
-    return how(method, graph, steps)
+    return how(method, graph, steps, skip)
 
 
 def startup(times: int = 5) -> float:
@@ -158,11 +159,11 @@ def startup(times: int = 5) -> float:
     return statistics.median(b - a for a, b in zip(spent, spent[1:], strict=False))
 
 
-def spawn(method: str, graph: str, steps: int) -> dict[str, Any]:
+def spawn(method: str, graph: str, steps: int, skip: str) -> dict[str, Any]:
     """`measure` in a fresh process -> what it says, or error: the last line of its stderr."""
     if method == GRAPHSSL and find_spec("graphssl") is None:
         return {"note": "not installed"}
-    done = fresh("nodejepa_ext.bench.step", method, graph, str(steps))
+    done = fresh("nodejepa_ext.bench.step", method, graph, str(steps), skip)
     lines = done.stdout.splitlines()
     if done.returncode == 0 and lines:
         return dict(json.loads(lines[-1]))
@@ -193,7 +194,7 @@ def compare(rows: list[dict[str, Any]]) -> None:
 
 
 def measure_all(
-    graphs: list[str], steps: int, rounds: int, progress: Callable[[str], None]
+    graphs: list[str], steps: int, rounds: int, skip: str, progress: Callable[[str], None]
 ) -> dict[str, Any]:
     """Every method on every graph, the methods taking turns within a round; then the command's
     start. -> the report: processor, versions, settings, startup_seconds, and rows [{graph, method,
@@ -205,13 +206,13 @@ def measure_all(
         for turn in range(rounds):
             for method in METHODS:
                 progress(f"{graph}, {method}, round {turn + 1} of {rounds}")
-                taken[method].append(spawn(method, graph, steps))
+                taken[method].append(spawn(method, graph, steps, skip))
         rows += [combine(graph, method, taken[method]) for method in METHODS]
     compare(rows)
     progress("nodejepa-ext --help")
     report: dict[str, Any] = {"processor": processor(), "threads": 1}
     report |= {"versions": versions()}
-    report |= {"preset": "card", "encoder": "gcn", "hidden": HIDDEN, "out": OUT}
+    report |= {"preset": "card", "encoder": "gcn", "hidden": HIDDEN, "out": OUT, "skip": skip}
     report |= {"startup_seconds": startup()}
     return report | {"warmup": WARMUP, "steps": steps, "rounds": rounds, "rows": rows}
 
@@ -244,11 +245,11 @@ def tables(report: dict[str, Any]) -> list[Table | str]:
         f"{report['processor']}, {report['threads']} thread, torch {report['versions']['torch']}, "
         f"torch-geometric {report['versions']['torch-geometric']}; median of {report['steps']} "
         f"steps, {report['rounds']} round(s); card preset, GCN, hidden {report['hidden']}, "
-        f"out {report['out']}; peak above that of the imports. nodejepa-ext --help takes "
-        f"{report['startup_seconds']:.2f} CPU s."
+        f"out {report['out']}, skip {report['skip']}; peak above that of the imports. "
+        f"nodejepa-ext --help takes {report['startup_seconds']:.2f} CPU s."
     )
     return parts
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(sys.argv[1], sys.argv[2], int(sys.argv[3]))))
+    print(json.dumps(measure(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4])))

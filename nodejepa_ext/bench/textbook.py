@@ -1,7 +1,7 @@
 """One training step of Node-JEPA as plain PyG has it: what `step` holds the reference against.
 
-The same computation as `run_full.step_losses` and its update with target "ema", on dense features
-and stock modules, written the way a competent user would. Shapes: N nodes, F features, D latents.
+The same computation as `run_full.train_step` with target "ema", on dense features and stock
+modules, written the way a competent user would. Shapes: N nodes, F features, D latents.
 """
 
 from __future__ import annotations
@@ -23,23 +23,30 @@ if TYPE_CHECKING:
 
 
 class Encoder(nn.Module):
-    """Two GCN layers, each + skip, then batch norm and PReLU; a learnt [MASK] for hidden nodes."""
+    """Two GCN layers, each + a linear skip if there is one, then batch norm and PReLU; a learnt
+    [MASK] for hidden nodes. ValueError: skip "input"."""
 
-    def __init__(self, num_features: int, hidden: int, out: int) -> None:
+    def __init__(self, num_features: int, hidden: int, out: int, skip: str = "none") -> None:
         super().__init__()
+        if skip not in ("none", "linear"):
+            raise ValueError(f"skip = {skip!r}: expected none or linear")
         self.mask = nn.Parameter(torch.zeros(num_features))
         widths = ((num_features, hidden), (hidden, out))  # no biases: batch norm has its own
         self.convs = nn.ModuleList(GCNConv(i, o, bias=False) for i, o in widths)
-        self.skips = nn.ModuleList(nn.Linear(i, o, bias=False) for i, o in widths)
+        self.skips = nn.ModuleList()
+        if skip == "linear":
+            self.skips.extend(nn.Linear(i, o, bias=False) for i, o in widths)
         self.norms = nn.ModuleList(nn.BatchNorm1d(o) for _, o in widths)
         self.activations = nn.ModuleList(nn.PReLU() for _ in widths)
 
     def forward(self, x: Tensor, edge_index: Tensor, hidden: Tensor | None = None) -> Tensor:
         """x [N, F], edge_index [2, 2E], hidden [N] bool: seen as [MASK] -> z [N, D]."""
         h = x if hidden is None else torch.where(hidden[:, None], self.mask, x)
-        layers = zip(self.convs, self.skips, self.norms, self.activations, strict=True)
-        for conv, skip, norm, activation in layers:
-            h = activation(norm(conv(h, edge_index) + skip(h)))
+        for i, conv in enumerate(self.convs):
+            out = conv(h, edge_index)
+            if self.skips:
+                out = out + self.skips[i](h)
+            h = self.activations[i](self.norms[i](out))
         return h
 
 
@@ -76,7 +83,7 @@ class Textbook:
         """data.x [N, F] dense, data.edge_index [2, 2E] with both directions of every edge."""
         self.cfg, self.x = cfg, data.x
         self.edge_index = remove_self_loops(data.edge_index)[0]
-        self.encoder = Encoder(data.x.shape[1], cfg.hidden, cfg.out)
+        self.encoder = Encoder(data.x.shape[1], cfg.hidden, cfg.out, cfg.skip)
         self.target_encoder = copy.deepcopy(self.encoder).requires_grad_(False)
         self.predictor = nn.Sequential(
             nn.Linear(cfg.out, 512), nn.BatchNorm1d(512), nn.PReLU(), nn.Linear(512, cfg.out)

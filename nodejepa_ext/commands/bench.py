@@ -43,6 +43,7 @@ def bench(
     ] = "cora,citeseer,pubmed",
     steps: Annotated[int, typer.Option(min=1, help="Timed steps, after 3 to warm up.")] = 10,
     rounds: Annotated[int, typer.Option(min=1, help="Processes of each; the median counts.")] = 1,
+    skip: Annotated[str, typer.Option(help="step: none, or linear as older trees have.")] = "none",
     storage: Annotated[
         str | None, typer.Option(help="sweep: PostgreSQL as well, postgresql://user@host/db.")
     ] = None,
@@ -60,19 +61,21 @@ def bench(
         return measure_parts(as_json)
     if what is What.batches:
         return measure_batches(steps, as_json)
-    measure_steps(graphs, steps, rounds, as_json)
+    measure_steps(graphs, steps, rounds, skip, as_json)
 
 
-def measure_steps(graphs: str, steps: int, rounds: int, as_json: bool) -> None:
+def measure_steps(graphs: str, steps: int, rounds: int, skip: str, as_json: bool) -> None:
     """A training step beside plain PyG and graphssl, each in processes of its own."""
     import run_full
     from nodejepa_ext.bench import step
 
     names = list(dict.fromkeys(graphs.split(",")))
+    if skip not in ("none", "linear"):
+        raise stop(PROG, f"--skip {skip}: expected none or linear", 2)
     with sentences(PROG, "interrupted"):
         for name in names:
             run_full.load_graph(name)
-        report = step.measure_all(names, steps, rounds, say)
+        report = step.measure_all(names, steps, rounds, skip, say)
     if as_json:
         print_json(report, indent=1)
     else:

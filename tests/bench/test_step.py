@@ -66,6 +66,8 @@ def test_bad_usage_exits_2() -> None:
     done = call("bench", "--graphs", "cora,corra")
     assert done.exit_code == 2 and "'corra'" in done.stderr and done.stdout == ""
     assert call("bench", "--steps", "0").exit_code == 2
+    done = call("bench", "--skip", "input")
+    assert done.exit_code == 2 and "--skip input: expected none or linear" in done.stderr
     assert call("plot").exit_code == 2
 
 
@@ -93,31 +95,34 @@ def learning(*modules: torch.nn.Module) -> int:
     return sum(p.numel() for m in modules for p in m.parameters() if p.grad is not None)
 
 
-def test_textbook_has_as_many_weights(cfg: Config, both_ways: Data) -> None:
-    state = run_full.TrainState.new(cfg, both_ways, run_full.MLPPredictor)
-    whole = run_full.View.of(both_ways, cfg)
-    hidden = run_full.random_mask(both_ways, cfg.mask, state.streams["mask"])
-    for loss in run_full.step_losses(cfg, state, whole, hidden, None):
-        loss.backward()
+@pytest.mark.parametrize("skip", ["none", "linear"])
+def test_textbook_has_as_many_weights(skip: str, cfg: Config, both_ways: Data) -> None:
+    cfg = replace(cfg, skip=skip)
+    state = run_full.TrainState.new(cfg, both_ways, run_full.Encoder, run_full.MLPPredictor)
+    graph = run_full.Graph.of(both_ways, cfg)
+    run_full.train_step(state, graph, run_full.random_mask, None)
     book = textbook.Textbook(cfg, both_ways)
     book.step()
     assert learning(state.encoder) == learning(book.encoder) > 0
     assert learning(state.predictor) == learning(book.predictor) > 0
 
 
-def test_textbook_encoder_is_ours(cfg: Config, both_ways: Data) -> None:
+@pytest.mark.parametrize("skip", ["none", "linear"])
+def test_textbook_encoder_is_ours(skip: str, cfg: Config, both_ways: Data) -> None:
+    cfg = replace(cfg, skip=skip)
     torch.manual_seed(0)
     ours = run_full.Encoder(cfg, both_ways.x.shape[1])
-    book = textbook.Encoder(both_ways.x.shape[1], cfg.hidden, cfg.out)
+    book = textbook.Encoder(both_ways.x.shape[1], cfg.hidden, cfg.out, skip)
     with torch.no_grad():
         ours.mask.copy_(torch.rand_like(ours.mask))
         book.mask.copy_(ours.mask)
         for i in range(cfg.layers):
-            convolution, skip = ours.layers[i].weights
-            book.get_parameter(f"convs.{i}.lin.weight").copy_(convolution.t())
-            book.get_parameter(f"skips.{i}.weight").copy_(skip.t())
+            layer = ours.layers[i]
+            book.get_parameter(f"convs.{i}.lin.weight").copy_(layer.weight.t())
+            if skip == "linear":
+                book.get_parameter(f"skips.{i}.weight").copy_(layer.skip.t())
     hidden = torch.arange(len(both_ways.x)) % 3 == 0
-    z = ours(run_full.View.of(both_ways, cfg), hidden)
+    z = ours(run_full.Graph.of(both_ways, cfg), hidden)
     torch.testing.assert_close(
         book(both_ways.x, both_ways.edge_index, hidden), z, atol=1e-5, rtol=1e-4
     )
@@ -189,7 +194,7 @@ def test_bench_measures_the_start() -> None:
 
 
 def fake_spawn(figures: dict[str, list[dict[str, Any]]]) -> Any:
-    return lambda method, graph, steps: figures[method].pop(0)
+    return lambda method, graph, steps, skip: figures[method].pop(0)
 
 
 def test_bench_compares_medians(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,7 +205,7 @@ def test_bench_compares_medians(monkeypatch: pytest.MonkeyPatch) -> None:
     figures |= {"ours, default": rounds(16, 16, 16), bench.GRAPHSSL: [{"note": "gone"}] * 3}
     monkeypatch.setattr(bench, "spawn", fake_spawn(figures))
     monkeypatch.setattr(bench, "startup", lambda: 0.25)
-    report = bench.measure_all(["cora"], 2, 3, lambda text: None)
+    report = bench.measure_all(["cora"], 2, 3, "none", lambda text: None)
     rows = report["rows"]
     assert "--help takes 0.25 CPU s" in str(bench.tables(report)[-1])
     found = {r["method"]: (r["seconds_per_step"], r["times_as_fast"]) for r in rows}
@@ -210,7 +215,7 @@ def test_bench_compares_medians(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_failed_measurement_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    said = bench.spawn(bench.TEXTBOOK, "no such graph", 1)
+    said = bench.spawn(bench.TEXTBOOK, "no such graph", 1, "none")
     assert "no such graph" in said["error"]
     good = {"seconds": 1.0, "peak_mib": 1.0, "note": ""}
     figures = {m: [good if m == "ours, fp32" else said] * 2 for m in bench.METHODS}
