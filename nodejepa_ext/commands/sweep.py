@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -270,3 +271,6 @@ def show(found: dict[str, Any], out: Path, as_json: bool) -> None:
         return print_json(found)
     print_parts(report.tables(found), 150)
     say(f"kept in {out}: final_results.json, best.toml, curves.jsonl")
+    if won := [graph for graph, part in found["graphs"].items() if part["winner"]]:
+        config = shlex.quote(str(out / report.BEST))
+        say(f"its table: nodejepa-ext table --config {config} --graphs {','.join(won)}")

@@ -192,7 +192,9 @@ def finite(found: Any) -> Any:
 
 def best_toml(found: Report) -> str:
     """A section a graph with every field of the winner, for --config; where it runs is left out."""
-    parts = ["# nodejepa-ext train GRAPH --config best.toml\n"]
+    parts = [
+        "# nodejepa-ext table --config best.toml, or nodejepa-ext train GRAPH --config best.toml\n"
+    ]
     for graph, part in found["graphs"].items():
         if not (winner := part["winner"]):
             parts.append(f"# {graph}: no winner yet\n")

@@ -36,7 +36,7 @@ class Progress:
         """After an evaluation: reports, if another twentieth is done. StopTraining: pruned."""
         if "effective_rank" not in row:
             return
-        cfg, seeds = state.encoder.cfg, len(self.job["seeds"])
+        cfg, seeds = state.cfg, len(self.job["seeds"])
         share = (len(self.values) + state.step / cfg.epochs) / seeds
         step = int(REPORTS * share + 1e-9)
         if step <= self.told:
@@ -44,16 +44,11 @@ class Progress:
         self.told = step
         now = state.best.get("val", 0.0)
         if self.job["objective"] == "rankme":
-            now = row["effective_rank"] / width(cfg)
+            now = row["effective_rank"] / cfg.latent
         value = (sum(self.values) + now) / (len(self.values) + 1)
         self.pruned = not self.report({"step": step, "value": value}) and step < REPORTS
         if self.pruned:
             raise StopTraining
-
-
-def width(cfg: Config) -> int:
-    """D of the embedding."""
-    return cfg.out * (1 + cfg.own_features)
 
 
 def work(job: Job, report: Report) -> dict[str, Any]:
@@ -83,7 +78,7 @@ def row_of(job: Job, cfg: Config, data: Data, progress: Progress) -> dict[str, A
     state = result.state
     result = replace(run_full.linear_probe(result.z, data), state=state) if blind else result
     row = judged(result, job["final"]) | {"seed": cfg.seed}
-    row["rank"] = row["effective_rank"] / width(cfg)
+    row["rank"] = row["effective_rank"] / cfg.latent
     if not progress.pruned:
         progress.values.append(row["rank"] if blind else row["val"])
     return row | {"cpu_seconds": time.process_time() - cpu}

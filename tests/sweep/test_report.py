@@ -368,7 +368,7 @@ def test_no_importances() -> None:
 def test_best_toml(tmp_path: Path) -> None:
     by_hand(storage := InMemoryStorage(), FRESH)
     study = begin(storage, "citeseer", rounds={"best": 1, "seeds": [7]})
-    odd = dict(encoder="gat", lr=1e-05, mask=0.30000000000000004, skip=False, epochs=70, heads=8)
+    odd = dict(encoder="gat", lr=1e-05, mask=0.30000000000000004, skip="input", epochs=70, heads=8)
     won = replace(Config(), seed=7, device="cpu", precision="fp32", **odd)
     config = {k: v for k, v in asdict(won).items() if k != "seed"}
     add(study, 0.7, config=json.loads(json.dumps(config)))

@@ -82,7 +82,7 @@ def document(entries: dict[str, Any]) -> str:
 FLOATS = ["lr", "mask", "edge1", "feat2"]
 INTS = ["epochs", "warmup", "out", "eval_every"]
 LISTS: dict[str, list[Any]] = {"target": ["ema", "online", "frozen"], "layers": [1, 2, 3, 8]}
-LISTS |= {"skip": [False, True], "weight_decay": [0, 1e-5, 1e-3, 0.5], "loss": ["cosine"]}
+LISTS |= {"skip": ["none", "linear"], "weight_decay": [0, 1e-5, 1e-3, 0.5], "loss": ["cosine"]}
 WHERE_EMA = {"low": 0.5, "high": 0.999, "when": {"target": "ema"}}
 
 
@@ -136,11 +136,11 @@ def test_any_space_draws_valid_configurations_and_gives_them_back(
 
 def test_draws_reach_all_of_a_space() -> None:
     space = read(
-        "mask = {low = 0.1, high = 0.7, step = 0.1}\nlayers = [2, 1]\nskip = [true, false]"
+        "mask = {low = 0.1, high = 0.7, step = 0.1}\nlayers = [2, 1]\nown_features = [true, false]"
     )
     found = list(draws(space, 200))
     assert {cfg.mask for cfg in found} == {0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7}  # as one writes them
-    assert {(cfg.layers, cfg.skip) for cfg in found} == {
+    assert {(cfg.layers, cfg.own_features) for cfg in found} == {
         (1, False),
         (1, True),
         (2, False),
@@ -261,7 +261,7 @@ def test_descriptions_are_canonical() -> None:
             ],
         ),
         (SAME[0] + "\nlayers = [1, 2]", ["layers: 2 -> one of 1, 2"]),
-        (SAME[0] + "\nskip = true", ["skip: False -> True"]),
+        (SAME[0] + "\nskip = 'input'", ["skip: none -> input"]),
         (SAME[0], []),
     ],
 )
@@ -361,7 +361,7 @@ REFUSED = [
     ("layers = [1, 2.0]", "layers = 2.0: expected layers of the encoder (1 to 8)"),
     ("layers = [true, 2]", "layers = True: expected layers of the encoder (1 to 8)"),
     ("layers = [1, [2]]", "layers = [2]: expected layers of the encoder (1 to 8)"),
-    ("skip = [0, 1]", "skip = 0: expected true or false"),
+    ("reg_node = [0, 1]", "reg_node = 0: expected true or false"),
     ("norm = ['batch', 'layer']", "norm = 'layer': expected before PReLU; none: last layer linear"),
     ("layers = [1]", "layers = [1]: expected two values or more, or layers = V"),
     ("layers = []", "layers = []: expected a list of values"),
@@ -391,6 +391,7 @@ REFUSED = [
     ("mask = {low = 0, high = 0.7, step = 1e-9}", "mask.step = 1e-09: expected a divisor of high "),
     ("mask = {low = 0, high = 0.7, step = 'x'}", "mask.step = 'x': expected a divisor of high - l"),
     ("skip = {low = 0, high = 1}", "skip = {'low': 0, 'high': 1}: expected a list of values, for"),
+    ("skip = [true, false]", "skip = True: expected linear map of the layer's input added (none o"),
     ("norm = {low = 'a', high = 'b'}", "expected a list of values, for it is no number"),
     ("norm = 'batch'", "nothing varies, expected a range or a list of values"),
     ("", "nothing varies, expected a range or a list of values"),
@@ -422,7 +423,7 @@ WHEN = [
     ("{layers = 1}", "momentum.when.layers = 1: expected some of 2, all that it takes here"),
     ("{epochs = 20}", "momentum.when: epochs varies from 20 to 60, expected a list of values or"),
     ("{momentum = 0.9}", "momentum on momentum: conditions in a circle"),
-    ("{skip = true}", "momentum on skip on momentum: conditions in a circle"),
+    ("{skip = 'linear'}", "momentum on skip on momentum: conditions in a circle"),
     (
         "{target = 'ema', norm = 'batch'}",
         "momentum.when: never holds, expected values that occur together",
@@ -432,7 +433,7 @@ BESIDE = """
 target = ["ema", "online"]
 epochs = {low = 20, high = 60}
 norm = {choices = ["batch", "none"], when = {target = "online"}}
-skip = {choices = [true, false], when = {momentum = 0.9}}
+skip = {choices = ["none", "linear"], when = {momentum = 0.9}}
 """
 
 
