@@ -20,8 +20,8 @@ nodejepa-ext plot ablations/collapse --out figures
 nodejepa-ext plot ablations/collapse --json
 nodejepa-ext plot sweeps/first
 
-Written: curves.png and map_<graph>.png of a run, ablation-<graph>.png of an ablation,
-sweep-<graph>.png of a sweep.
+Written: curves.png of a run, and map_<graph>.png where it has embeddings.npz; ablation-<graph>.png
+of an ablation or a table, sweep-<graph>.png of a sweep.
 Exit codes: 0; 2 usage, or a file that cannot be written; 3 a folder that cannot be drawn.
 """
 
@@ -30,7 +30,7 @@ def plot(
     folder: Annotated[
         Path,
         typer.Argument(
-            help="results/<time>-<pid> of run_full.py, or the --out of ablate or sweep."
+            help="results/<time>-<pid> of run_full.py, or the --out of ablate, table or sweep."
         ),
     ],
     out: Annotated[
@@ -38,8 +38,8 @@ def plot(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, not lines.")] = False,
 ) -> None:
-    """A run's learning curves and maps of its embeddings, an ablation arm by arm, or a sweep trial
-    by trial; accuracies are of validation nodes."""
+    """A run's learning curves with meters of collapse, an ablation or a table arm by arm, or a
+    sweep trial by trial; accuracies are of validation nodes."""
     if find_spec("matplotlib") is None:
         say(f"{PROG} needs matplotlib: pip install 'nodejepa[plot]'")
         raise typer.Exit(2)

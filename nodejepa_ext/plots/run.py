@@ -1,7 +1,8 @@
-"""Pictures of a results folder of run_full.py: learning curves, and a map of every embedding.
+"""Pictures of a results folder of run_full.py: learning curves, and maps of embeddings.
 
-What is read: learning_curves.jsonl, <graph>/embeddings.npz (z [N, D], y [N]), and, for the caption,
-final_results.json. What is written: curves.png and map_<graph>.png. Curves show validation only.
+What is read: final_results.json, where a row has its curve; or, of an older folder,
+learning_curves.jsonl beside it; and <graph>/embeddings.npz (z [N, D], y [N]), where there is one.
+What is written: curves.png and map_<graph>.png. Curves show validation only.
 """
 
 from __future__ import annotations
@@ -36,13 +37,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CURVES, RESULTS, EMBEDDINGS = "learning_curves.jsonl", "final_results.json", "embeddings.npz"
-NAMED = {"graph": str, "method": str, "seed": int, "epoch": int}  # in every line of CURVES
+ROW = {"graph": str, "method": str}  # in every row of RESULTS
+SOURCES = CURVES, RESULTS
+NAMED = ROW | {"seed": int, "epoch": int}  # in every line of CURVES
 MOST_POINTS = 5000  # of a map: t-SNE's time, and what an eye can tell apart
 
 
 @dataclass
 class Curves:
-    """What CURVES holds: per graph, method and meter one series a seed."""
+    """Per graph, method and meter one series a seed."""
 
     graphs: list[str] = field(default_factory=list)
     methods: list[str] = field(default_factory=list)
@@ -51,7 +54,7 @@ class Curves:
     )
 
     def add(self, row: dict[str, Any]) -> None:
-        """One line of the file; a later line on the same epoch, as after a resume, wins."""
+        """One epoch; a later line on the same one, as after a resume, wins."""
         graph, method = row["graph"], row["method"]
         for name, names in ((graph, self.graphs), (method, self.methods)):
             if name not in names:
@@ -60,11 +63,46 @@ class Curves:
             self.series[graph, method, meter][row["seed"]][row["epoch"]] = float(row[meter])
 
 
-def read_curves(path: Path, notice: Notice) -> Curves:
+def read_results(path: Path) -> dict[str, Any]:
+    """RESULTS, or {} where there is none yet; ResultsError: it is not what run_full.py writes."""
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text())
+    except ValueError:
+        raise ResultsError(f"{path}: not JSON") from None
+    if not isinstance(found, dict) or not isinstance(found.get("rows"), list):
+        raise ResultsError(f"{path}: expected a JSON object with rows")
+    return found
+
+
+def read_curves(folder: Path, results: dict[str, Any], notice: Notice) -> Curves:
+    """The rows' own curves, or the lines of CURVES; ResultsError: one of them is bad."""
     curves = Curves()
-    for row in read_lines(path, lambda row: complaint(row, NAMED), notice):
-        curves.add(row)
+    if (path := folder / CURVES).is_file():
+        lines = read_lines(path, lambda row: complaint(row, NAMED), notice)
+    else:
+        lines = epochs_of(folder / RESULTS, results.get("rows", []))
+    for line in lines:
+        curves.add(line)
     return curves
+
+
+def epochs_of(path: Path, rows: list[Any]) -> list[dict[str, Any]]:
+    """A line an epoch of the rows that were trained; ResultsError names the row."""
+    lines = []
+    for number, row in enumerate(rows, 1):
+        if wrong := complaint(row, ROW):
+            raise ResultsError(f"{path}, row {number}: {wrong}")
+        if not isinstance(curve := row.get("curve", []), list):
+            raise ResultsError(f"{path}, row {number}: curve is {curve!r}, expected a list")
+        names = {name: row.get(name) for name in ("graph", "method", "seed")}
+        for epoch in curve:
+            line = epoch | names if isinstance(epoch, dict) else epoch
+            if wrong := complaint(line, NAMED):
+                raise ResultsError(f"{path}, row {number}: {wrong}")
+            lines.append(line)
+    return lines
 
 
 def read_embedding(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -81,16 +119,10 @@ def read_embedding(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return z, y
 
 
-def caption(folder: Path) -> str:
-    """The folder and, from RESULTS where the run came so far, the commit that made it."""
-    path = folder / RESULTS
-    if not path.is_file():
-        return folder.resolve().name
-    try:
-        commit = json.loads(path.read_text())["commit"]
-    except (ValueError, KeyError, TypeError):
-        raise ResultsError(f"{path}: expected a JSON object with a commit and rows") from None
-    return f"{folder.resolve().name}, commit {commit}" if commit else folder.resolve().name
+def caption(folder: Path, results: dict[str, Any]) -> str:
+    """The folder and, where an older run says so, the commit that made it."""
+    name, commit = folder.resolve().name, results.get("commit")
+    return f"{name}, commit {commit}" if commit else name
 
 
 def draw_panel(axes: Axes, curves: Curves, graph: str, meter: str) -> None:
@@ -215,14 +247,14 @@ def check_folder(folder: Path) -> list[Path]:
             f"no folder {folder}: expected one of run_full.py, nodejepa-ext ablate or sweep"
         )
     maps = sorted(folder.glob(f"*/{EMBEDDINGS}"))
-    if (folder / CURVES).is_file():
+    if any((folder / name).is_file() for name in SOURCES):
         return maps
-    if runs := sorted(folder.glob(f"*/{CURVES}")):
+    if runs := sorted(path for name in SOURCES for path in folder.glob(f"*/{name}")):
         raise ResultsError(
             f"{folder} holds whole runs: name one of them, such as {runs[-1].parent}"
         )
     if not maps:
-        wanted = f"rows.jsonl, journal.jsonl, {CURVES} or <graph>/{EMBEDDINGS}"
+        wanted = f"rows.jsonl, journal.jsonl, {RESULTS} or <graph>/{EMBEDDINGS}"
         raise ResultsError(f"{folder} has no {wanted}")
     return maps
 
@@ -230,16 +262,16 @@ def check_folder(folder: Path) -> list[Path]:
 def draw(folder: Path, out: Path, notice: Notice) -> list[Path]:
     """Draws all that the folder has into `out`, made if need be -> the files written. All is read
     before the first is written. ResultsError: the folder is missing or bad."""
-    maps, footnote = check_folder(folder), caption(folder)
-    path = folder / CURVES
-    curves = read_curves(path, notice) if path.is_file() else Curves()
+    maps, results = check_folder(folder), read_results(folder / RESULTS)
+    footnote = caption(folder, results)
+    curves = read_curves(folder, results, notice)
     embeddings = {path.parent.name: read_embedding(path) for path in maps}
     out.mkdir(parents=True, exist_ok=True)
     written = []
     if curves.series:
         written.append(save(draw_curves(curves, footnote), out / "curves.png"))
-    elif path.is_file():
-        notice(f"{path} has no evaluated epoch: no curves.png")
+    elif results or (folder / CURVES).is_file():
+        notice(f"{folder} has no evaluated epoch: no curves.png")
     for graph, (z, y) in embeddings.items():
         notice(f"map of {graph}: {min(len(z), MOST_POINTS)} nodes")
         written.append(save(draw_map(graph, z, y, footnote), out / f"map_{graph}.png"))
