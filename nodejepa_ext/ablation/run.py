@@ -10,8 +10,9 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch_geometric.data import Data
@@ -23,15 +24,19 @@ from nodejepa_ext.ablation.rows import Row, Rows, key
 from nodejepa_ext.judging.baselines import fastrp
 from nodejepa_ext.parts.choice import KNOWN, Parts, seams
 from nodejepa_ext.training.settings import command_line, preset
+from nodejepa_ext.training.settings import resolve as layered
 from nodejepa_ext.workers.job import duration, judged, load
 from nodejepa_ext.workers.seats import placement
 from nodejepa_ext.workers.supervisor import Outcome, run_jobs, serve
-from run_full import Config, Result, RunError
+from run_full import Config, Graph, Result, RunError
 
 EPOCHS = 150  # of the card's shape: a tenth to a seventh of its own, see ablations/augmentation
 CONTROL = "control: "
+RAW, SGC, JOINED = ONCE = "raw features", "SGC", "SGC, neighbours"  # controls without a seed
 FASTRP = {"FastRP": False, "FastRP on features": True}  # kind of control -> features
 MODULE = "nodejepa_ext.ablation.run"  # what a worker runs
+Cells = dict[tuple[str, str], tuple[Config, Parts]]  # (graph, arm) -> what is trained
+Figures = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -46,20 +51,27 @@ class Plan:
     workers: int
     threads: int
     devices: list[str] | None  # CUDA devices, one a worker
+    published: Figures = field(default_factory=dict)  # name -> graph -> test accuracy in %
 
 
 def parse_core(argv: list[str], prog: str) -> argparse.Namespace:
     """Options of the reference and of Parts, which belong to all arms, with an ablation's
     defaults. SystemExit 2, in the reference's words: an unknown one."""
-    parser = command_line(prog, Parts)
-    names = ["cheap", "full"]
-    group = parser.add_argument_group("ablation")
-    group.add_argument("--controls", default="cheap", choices=names, help="full: trains bgrl too")
-    parser.set_defaults(preset="card", graphs="cora,citeseer", seeds=5, folder=None)
-    args = parser.parse_args(argv)
-    args.given = {name for name in vars(args) if name in KNOWN}
+    args = parse(argv, prog, preset="card", graphs="cora,citeseer", seeds=5)
     if args.preset == "card" and not args.config and "epochs" not in args and not args.quick:
         args.epochs = EPOCHS
+    return args
+
+
+def parse(argv: list[str], prog: str, **defaults: Any) -> argparse.Namespace:
+    """As `parse_core`, with other defaults. ValueError: no seeds."""
+    parser = command_line(prog, Parts)
+    names = ["cheap", "full"]
+    group = parser.add_argument_group("rows")
+    group.add_argument("--controls", default="cheap", choices=names, help="full: trains bgrl too")
+    parser.set_defaults(**defaults, folder=None)
+    args = parser.parse_args(argv)
+    args.given = {name for name in vars(args) if name in KNOWN}
     if args.seeds < 1:
         raise ValueError(f"--seeds {args.seeds}: expected at least 1")
     return args
@@ -67,18 +79,35 @@ def parse_core(argv: list[str], prog: str) -> argparse.Namespace:
 
 def plan(args: argparse.Namespace, arms: list[Arm], final: bool, workers: int) -> Plan:
     """ValueError: a setting that may not be, a switch without effect, an unknown graph."""
-    graphs = list(dict.fromkeys(args.graphs.split(",")))
+    graphs = graphs_of(args)
     for graph in graphs:
         check_distinct(arms, args, graph)
-    seeds = range(args.first_seed, args.first_seed + (2 if args.quick else args.seeds))
     cells = {(g, arm.name): resolve(arm, args, g) for g in graphs for arm in arms}
-    jobs = [train_job(*cell, seed, *cells[cell], final) for seed in seeds for cell in cells]
+    jobs = train_jobs(args, cells, final)
     for graph in graphs:
-        jobs += control_jobs(graph, arms[0], args, seeds, final)
-    workers, threads, devices = placement(workers, len(jobs), Config(**jobs[0]["config"]))
-    threads = args.threads or threads
+        cfg = cells[graph, arms[0].name][0]
+        jobs += control_jobs(graph, cfg, {"untrained": cfg}, args, final)
+        if args.controls == "full":
+            fair = bgrl(args, graph), Parts()
+            jobs += train_jobs(args, {(graph, CONTROL + "bgrl"): fair}, final)
     out = args.folder or Path("results", "ablate", slug(arms))
-    return Plan(args, arms, graphs, jobs, out, workers, threads, devices)
+    return placed(args, arms, jobs, out, workers)
+
+
+def placed(
+    args: argparse.Namespace, arms: list[Arm], jobs: list[Row], out: Path, workers: int
+) -> Plan:
+    """The plan of these jobs, with who works where."""
+    workers, threads, devices = placement(workers, len(jobs), Config(**jobs[0]["config"]))
+    return Plan(args, arms, graphs_of(args), jobs, out, workers, args.threads or threads, devices)
+
+
+def graphs_of(args: argparse.Namespace) -> list[str]:
+    return list(dict.fromkeys(args.graphs.split(",")))
+
+
+def seeds_of(args: argparse.Namespace) -> range:
+    return range(args.first_seed, args.first_seed + (2 if args.quick else args.seeds))
 
 
 def slug(arms: list[Arm]) -> str:
@@ -96,21 +125,37 @@ def train_job(
     return job | {"revisions": revisions_of(kind, parts)}
 
 
+def train_jobs(args: argparse.Namespace, cells: Cells, final: bool) -> list[Row]:
+    """Seed by seed, in each the cells in turn."""
+    return [
+        train_job(*cell, seed, cfg, parts, final)
+        for seed in seeds_of(args)
+        for cell, (cfg, parts) in cells.items()
+    ]
+
+
+def bgrl(args: argparse.Namespace, graph: str) -> Config:
+    """The trained control: its own preset, of the options only where it runs, and --quick."""
+    where = {name: getattr(args, name) for name in ("device", "precision") if name in args}
+    own = argparse.Namespace(quick=args.quick, config=None, **where)
+    return layered(preset("bgrl", graph), own, graph)[0]
+
+
 def control_jobs(
-    graph: str, reference: Arm, args: argparse.Namespace, seeds: range, final: bool
+    graph: str, cfg: Config, untrained: dict[str, Config], args: argparse.Namespace, final: bool
 ) -> list[Row]:
-    """Raw features and SGC once; each FastRP, the untrained encoder and, if asked, bgrl a seed."""
-    cfg = resolve(reference, args, graph)[0]
-    plain = Config(device=cfg.device)
-    kinds = {name: (name, plain) for name in ("raw features", "SGC", *FASTRP)}
-    kinds["untrained"] = "train", replace(cfg, epochs=0)
-    if args.controls == "full":
-        fair = preset("bgrl", graph)
-        kinds["bgrl"] = "train", replace(fair, device=cfg.device, precision=cfg.precision)
+    """Raw features and SGC once, SGC with the neighbours of cfg too where it joins some; each
+    FastRP, and the untrained encoders by their names, a seed."""
+    plain, seeds = Config(device=cfg.device), seeds_of(args)
+    kinds = {name: (name, plain) for name in (RAW, SGC, *FASTRP)}
+    if cfg.neighbours:
+        alike = replace(plain, neighbours=cfg.neighbours, neighbour_weight=cfg.neighbour_weight)
+        kinds[JOINED] = JOINED, alike
+    kinds |= {name: ("train", replace(own, epochs=0)) for name, own in untrained.items()}
     return [
         train_job(graph, CONTROL + name, seed, control, Parts(), final, kind)
         for name, (kind, control) in kinds.items()
-        for seed in (seeds[:1] if name in ("raw features", "SGC") else seeds)
+        for seed in (seeds[:1] if name in ONCE else seeds)
     ]
 
 
@@ -141,7 +186,9 @@ def embedding(job: Row, cfg: Config, data: Data) -> Result:
     if job["kind"] in FASTRP:
         z = fastrp(data, features=FASTRP[job["kind"]], seed=cfg.seed)  # [N, 512]
         return run_full.linear_probe(z, data)
-    return run_full.controls(data)[job["kind"]]
+    if job["kind"] == RAW:
+        return run_full.linear_probe(data.x, data)
+    return run_full.controls(Graph.of(data, cfg))[job["kind"]]
 
 
 def timing(job: Row, cfg: Config, data: Data) -> Row:

@@ -18,8 +18,10 @@ from nodejepa_ext.commands import (
     evaluate,
     export,
     plot,
+    rows,
     show,
     sweep,
+    table,
     train,
 )
 
@@ -30,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     rich_markup_mode="rich",
 )
-app.command("ablate", epilog=ablate.EXAMPLES, context_settings=ablate.CONTEXT)(ablate.ablate)
+app.command("ablate", epilog=ablate.EXAMPLES, context_settings=rows.CONTEXT)(ablate.ablate)
 app.command("bench", epilog=bench.EXAMPLES)(bench.bench)
 app.add_typer(data.app, name="data")
 app.command("embed", epilog=embed.EXAMPLES)(embed.embed)
@@ -39,6 +41,7 @@ app.command("export", epilog=export.EXAMPLES)(export.export)
 app.command("plot", epilog=plot.EXAMPLES)(plot.plot)
 app.command("show", epilog=show.EXAMPLES)(show.show)
 app.command("sweep", epilog=sweep.EXAMPLES, context_settings=sweep.CONTEXT)(sweep.sweep)
+app.command("table", epilog=table.EXAMPLES, context_settings=rows.CONTEXT)(table.table)
 app.command(
     "train", epilog=train.EXAMPLES, context_settings=train.CONTEXT, options_metavar=train.USAGE
 )(train.train)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nodejepa_ext.commands.console import on_terminate, print_json, print_parts, say, sentences
-from nodejepa_ext.files import atomic
+from nodejepa_ext.commands.console import on_terminate, sentences
+from nodejepa_ext.commands.rows import HOW, KEPT, carry_out, switch
 
 if TYPE_CHECKING:
-    from nodejepa_ext.ablation.rows import Rows
     from nodejepa_ext.ablation.run import Plan
 
 EXAMPLES = """\b
@@ -27,13 +25,7 @@ All other options are those of run_full.py (see its --help) and belong to every 
 --preset card --epochs 150 --graphs cora,citeseer --seeds 5 --out results/ablate/<what is varied>.
 Exit codes: 0; 2 usage; 3 data; 5 rows failed; 130, 143 interrupted, finished rows being kept.
 """
-CONTEXT = {"allow_extra_args": True, "ignore_unknown_options": True}
 PROG = "nodejepa-ext ablate"
-HOW = "Options"
-
-
-def switch(flag: str, text: str, panel: str = "What the variant arm changes") -> Any:
-    return typer.Option(flag, help=text, rich_help_panel=panel, show_default=False)
 
 
 def ablate(
@@ -74,8 +66,8 @@ def ablate(
     switches = {"bfs_mask": bfs_mask, "degree_mask": degree_mask, "laplacian_pe": laplacian_pe}
     wanted = {name: True for name, on in (switches | {"reg_node": reg_node}).items() if on}
     wanted |= {"views": False} if no_views else {}
-    on_terminate("terminated; finished rows are kept")
-    with sentences(PROG, "interrupted; finished rows are kept"):
+    on_terminate(f"terminated{KEPT}")
+    with sentences(PROG, f"interrupted{KEPT}"):
         plan = prepared(context.args, wanted, vary or [], factorial, arms, final, workers)
         code = carry_out(plan, dry_run, keep_old_rows, as_json)
     if code:
@@ -96,62 +88,10 @@ def prepared(
     from nodejepa_ext.ablation import run as ablation
 
     args = ablation.parse_core(core, PROG)
+    if final and args.validation_only:
+        raise ValueError("--final, --validation-only: expected one of them")
     if toml and (switches or vary or factorial):
         raise ValueError(f"--arms {toml}: expected without switches, --vary and --factorial")
     varied = arms.parse_vary(vary)
     named = arms.from_toml(toml) if toml else arms.from_switches(switches, varied, factorial, args)
     return ablation.plan(args, named, final, workers)
-
-
-def carry_out(plan: Plan, dry: bool, keep_old: bool, as_json: bool) -> int:
-    """-> 5 if rows failed, else 0."""
-    from nodejepa_ext.ablation import run as ablation
-    from nodejepa_ext.ablation.rows import Rows
-
-    if dry:
-        with Rows(plan.out, read_only=True) as rows:
-            list(ablation.run(plan, rows, say, dry=True))
-        return 0
-    with Rows(plan.out) as rows:
-        accept(plan, rows, keep_old)
-        total, failed = len(plan.jobs), 0
-        for row, left, seconds in ablation.run(plan, rows, say):
-            failed += row["status"] == "failed"
-            figures = f"val {100 * row['val']:.1f}" if "val" in row else row["message"]
-            say(
-                f"{row['graph']}, {row['arm']}, seed {row['seed']}: {row['status']}, {figures}; "
-                f"{total - left} of {total}, {seconds / 60:.1f} minutes left"
-            )
-        show(plan, rows, as_json)
-    return 5 if failed else 0
-
-
-def accept(plan: Plan, rows: Rows, keep_old: bool) -> None:
-    """ValueError: rows of other settings or revisions stand where this plan's would."""
-    if rows.dropped:
-        say(rows.dropped)
-    strangers = rows.strangers(plan.jobs)
-    if strangers and keep_old:
-        say(f"{len(strangers)} rows moved to {rows.set_aside(set(strangers))}")
-    elif strangers:
-        (graph, arm, seed), found = next(iter(strangers.items()))
-        raise ValueError(
-            f"{rows.path} holds {len(strangers)} rows made otherwise, first {graph}, {arm}, seed "
-            f"{seed}: {'; '.join(found)}. Another --out, or --keep-old-rows to move them aside"
-        )
-
-
-def show(plan: Plan, rows: Rows, as_json: bool) -> None:
-    """The report to stdout, and as report.md and report.json beside the rows."""
-    from nodejepa_ext.ablation import report
-
-    found = report.report(plan, rows)
-    for name, text in (
-        ("report.md", report.markdown(found)),
-        ("report.json", json.dumps(found, indent=1) + "\n"),
-    ):
-        with atomic(plan.out / name) as file:
-            file.write(text.encode())
-    if as_json:
-        return print_json(found)
-    print_parts(report.tables(found), 150)

@@ -270,7 +270,14 @@ def show(found: dict[str, Any], out: Path, as_json: bool) -> None:
     if as_json:
         return print_json(found)
     print_parts(report.tables(found), 150)
-    say(f"kept in {out}: final_results.json, best.toml, curves.jsonl")
+    say(f"kept in {out}: {report.RESULTS}, {report.BEST}, {report.CURVES}")
+    say_next(found, out)
+
+
+def say_next(found: dict[str, Any], out: Path) -> None:
+    """The command of the table that the winners go to, if there are any."""
+    from nodejepa_ext.sweep import report
+
     if won := [graph for graph, part in found["graphs"].items() if part["winner"]]:
         config = shlex.quote(str(out / report.BEST))
         say(f"its table: nodejepa-ext table --config {config} --graphs {','.join(won)}")

@@ -28,8 +28,8 @@ nodejepa-ext train --resume runs/mine
 nodejepa-ext train huge/ --batch-nodes 8192 --track trackio
 
 GRAPH: whatever `nodejepa-ext data check` takes. All other options are those
-of run_full.py (see its --help), but --graphs, --seeds, --first-seed,
---controls, --data and --quick; and --bfs-mask, --degree-mask, --laplacian-pe
+of run_full.py (see its --help), but --graphs, --seeds, --first-seed, --data,
+--quick and --validation-only; and --bfs-mask, --degree-mask, --laplacian-pe
 and what belongs to them, as in `nodejepa-ext ablate`.
 --batch-nodes B: every epoch is one step on another subgraph of B nodes, grown
 breadth-first; embeddings are of the whole graph, in chunks of B nodes; not
@@ -45,7 +45,8 @@ Exit codes: 0; 1 cannot write; 2 usage; 3 no sound graph, or it has changed;
 CONTEXT = {"allow_extra_args": True, "ignore_unknown_options": True}
 USAGE = "GRAPH [OPTIONS]"
 PROG = "nodejepa-ext train"
-OTHERS = ("graphs", "seeds", "first_seed", "controls", "data", "quick")  # run_full's, not ours
+# run_full's options that a single run has no use for
+OTHERS = ("graphs", "seeds", "first_seed", "data", "quick", "validation_only")
 
 
 class Stop:
@@ -238,7 +239,7 @@ def progress(stop: Stop) -> Iterator[Any]:
             """An EpochHook."""
             stop.gentle = True
             last.update(row)  # what is not measured every epoch stays in sight
-            epochs = state.encoder.cfg.epochs
+            epochs = state.cfg.epochs
             text = f"epoch {state.step}/{epochs}"
             for meter in ("loss", "val", "effective_rank", "cosine"):
                 text += f" {meter} {last[meter]:.3g}" if meter in last else ""

@@ -92,15 +92,19 @@ def test_arms_of_switches() -> None:
 
 
 def test_arms_of_vary() -> None:
-    vary = arms.parse_vary(["target=ema,online", "mask=0.5,0,0.2", "skip=true,false"])
-    assert vary == {"target": ["ema", "online"], "mask": [0.5, 0.0, 0.2], "skip": [True, False]}
+    vary = arms.parse_vary(["target=ema,online", "mask=0.5,0,0.2", "skip=none,linear"])
+    assert vary == {
+        "target": ["ema", "online"],
+        "mask": [0.5, 0.0, 0.2],
+        "skip": ["none", "linear"],
+    }
     one_at_a_time = arms.from_switches({}, vary, False, core())
     assert [arm.settings for arm in one_at_a_time] == [
-        {"target": "ema", "mask": 0.5, "skip": True},
-        {"target": "online", "mask": 0.5, "skip": True},
-        {"target": "ema", "mask": 0.0, "skip": True},
-        {"target": "ema", "mask": 0.2, "skip": True},
-        {"target": "ema", "mask": 0.5, "skip": False},
+        {"target": "ema", "mask": 0.5, "skip": "none"},
+        {"target": "online", "mask": 0.5, "skip": "none"},
+        {"target": "ema", "mask": 0.0, "skip": "none"},
+        {"target": "ema", "mask": 0.2, "skip": "none"},
+        {"target": "ema", "mask": 0.5, "skip": "linear"},
     ]
     assert len(arms.from_switches({}, vary, True, core())) == 12
     with_switch = arms.from_switches({"reg_node": True}, {"mask": [0.5, 0.2]}, False, core())
@@ -425,6 +429,6 @@ def test_report(tmp_path: Path) -> None:
     assert inner["difference"] == pytest.approx(gap.mean()) and inner["n"] == 4
     text = report.markdown(found)
     assert "reg_node (same numbers as the reference)" in text
-    assert "| bfs_mask | 5 | 74.2 ± 2.0 | +2.2 [+1.2, +3.2] |" in text
+    assert "| bfs_mask | 5 | 74.2 ± 2.0 [71.7, 76.7] | +2.2 [+1.2, +3.2] |" in text
     assert text.rstrip().splitlines()[-1] == f"**Finding:** {found['finding']}"
     assert "no difference shown" in found["finding"] and "2.2 points above" in found["finding"]

@@ -1,0 +1,77 @@
+"""What `ablate` and `table` do alike: train the rows of a plan that are missing, and report all."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from nodejepa_ext.commands.console import print_json, print_parts, say
+from nodejepa_ext.files import atomic
+
+if TYPE_CHECKING:
+    from nodejepa_ext.ablation.rows import Rows
+    from nodejepa_ext.ablation.run import Plan
+
+CONTEXT = {"allow_extra_args": True, "ignore_unknown_options": True}
+HOW = "Options"
+KEPT = "; finished rows are kept"
+
+
+def switch(flag: str, text: str, panel: str = "What the variant arm changes") -> Any:
+    return typer.Option(flag, help=text, rich_help_panel=panel, show_default=False)
+
+
+def carry_out(plan: Plan, dry: bool, keep_old: bool, as_json: bool) -> int:
+    """-> 5 if rows failed, else 0."""
+    from nodejepa_ext.ablation import run as ablation
+    from nodejepa_ext.ablation.rows import Rows
+
+    if dry:
+        with Rows(plan.out, read_only=True) as rows:
+            list(ablation.run(plan, rows, say, dry=True))
+        return 0
+    with Rows(plan.out) as rows:
+        accept(plan, rows, keep_old)
+        total, failed = len(plan.jobs), 0
+        for row, left, seconds in ablation.run(plan, rows, say):
+            failed += row["status"] == "failed"
+            figures = f"val {100 * row['val']:.1f}" if "val" in row else row["message"]
+            say(
+                f"{row['graph']}, {row['arm']}, seed {row['seed']}: {row['status']}, {figures}; "
+                f"{total - left} of {total}, {seconds / 60:.1f} minutes left"
+            )
+        show(plan, rows, as_json)
+    return 5 if failed else 0
+
+
+def accept(plan: Plan, rows: Rows, keep_old: bool) -> None:
+    """ValueError: rows of other settings or revisions stand where this plan's would."""
+    if rows.dropped:
+        say(rows.dropped)
+    strangers = rows.strangers(plan.jobs)
+    if strangers and keep_old:
+        say(f"{len(strangers)} rows moved to {rows.set_aside(set(strangers))}")
+    elif strangers:
+        (graph, arm, seed), found = next(iter(strangers.items()))
+        raise ValueError(
+            f"{rows.path} holds {len(strangers)} rows made otherwise, first {graph}, {arm}, seed "
+            f"{seed}: {'; '.join(found)}. Another --out, or --keep-old-rows to move them aside"
+        )
+
+
+def show(plan: Plan, rows: Rows, as_json: bool) -> None:
+    """The report to stdout, and as report.md and report.json beside the rows."""
+    from nodejepa_ext.ablation import report
+
+    found = report.report(plan, rows)
+    for name, text in (
+        ("report.md", report.markdown(found)),
+        ("report.json", json.dumps(found, indent=1) + "\n"),
+    ):
+        with atomic(plan.out / name) as file:
+            file.write(text.encode())
+    if as_json:
+        return print_json(found)
+    print_parts(report.tables(found), 150)
