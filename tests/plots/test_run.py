@@ -3,10 +3,15 @@
 1. plot writes valid pictures, lists them on stdout, and never shows a test figure.
 2. plot without matplotlib exits 2 and says what to install.
 3. A missing, empty or enclosing folder exits 3 and is named; nothing is written.
-4. A torn last line is left out with a notice; any other bad line exits 3, with file and line.
+4. A torn last line is left out with a notice; any other bad line exits 3, with file and line, and
+   so does a bad row, with its number.
 5. Embeddings that are pickled, misshapen or not finite exit 3; a collapsed one is drawn.
 6. A picture is replaced whole or not at all.
 7. A mean curve has only epochs that every seed reached; a line on the same epoch wins.
+8. Curves of rows are drawn as those of lines are, without a map and without what trained nothing;
+   what run_full.py writes of a real run is drawn.
+8. Curves are those of the rows; where a folder is of an older run, the lines beside them. A bad
+   row exits 3, with file and row; rows that were not trained have no curve.
 """
 
 from __future__ import annotations
@@ -43,7 +48,7 @@ def line(method: str, seed: int, epoch: int, **more: Any) -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two methods, two seeds, six epochs, forty nodes."""
+    """As older runs left it: two methods, two seeds, six epochs, forty nodes."""
     out = tmp_path / "results"
     (out / "tiny").mkdir(parents=True)
     rng = np.random.default_rng(0)
@@ -53,6 +58,29 @@ def folder(tmp_path: Path) -> Path:
     (out / "learning_curves.jsonl").write_text("".join(f"{text}\n" for text in lines))
     rows = [{"graph": "tiny", "method": "best", "seed": 0, "val": 0.5, "test": 0.4}]
     (out / "final_results.json").write_text(json.dumps({"commit": "abc1234", "rows": rows}))
+    return out
+
+
+@pytest.fixture
+def rows(folder: Path) -> Path:
+    """The same curves as rows have them, and two rows that trained nothing; no embeddings."""
+    out = folder.with_name("rows")
+    out.mkdir()
+    lines = list(map(json.loads, (folder / "learning_curves.jsonl").read_text().splitlines()))
+    found: list[dict[str, Any]] = []
+    for method in ("best", "bgrl"):
+        for seed in (0, 1):
+            names = {"graph": "tiny", "method": method, "seed": seed}
+            curve = [
+                {k: v for k, v in e.items() if k not in names}
+                for e in lines
+                if (e["method"], e["seed"]) == (method, seed)
+            ]
+            found.append(names | {"val": 0.5, "test": 0.4, "curve": curve})
+    found.append({"graph": "tiny", "method": "untrained", "seed": 0, "val": 0.4, "curve": []})
+    found.append({"graph": "tiny", "method": "SGC", "seed": None, "val": 0.4})
+    report = {"command": ["run_full.py"], "published": {}, "rows": found}
+    (out / "final_results.json").write_text(json.dumps(report))
     return out
 
 
@@ -169,6 +197,122 @@ def test_a_picture_is_replaced_whole(folder: Path, monkeypatch: pytest.MonkeyPat
     assert done.exit_code == 2 and "No space left" in done.stderr
     assert (folder / "curves.png").read_bytes() == b"old"
     assert not list(folder.glob(".*"))
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> tuple[Path, list[dict[str, Any]]]:
+    """A run as it is written now: two seeds, an untrained encoder, a control without a seed."""
+    kept = []
+    for seed in (0, 1):
+        epochs = [json.loads(line("best", seed, e, min_std=0.1, lr=1e-3)) for e in range(1, 7)]
+        curve = [
+            {k: v for k, v in e.items() if k not in plot.NAMED or k == "epoch"} for e in epochs
+        ]
+        names = {"graph": "tiny", "seed": seed, "config": {}, "val": 0.5, "test": 0.4}
+        kept.append(names | {"method": "best", "curve": curve, "cpu_seconds": 1.0})
+        kept.append(names | {"method": "untrained", "curve": []})
+    kept.append({"graph": "tiny", "method": "SGC", "seed": None, "val": 0.5, "test": 0.4})
+    (out := tmp_path / "now").mkdir()
+    return out, kept
+
+
+def keep(folder: Path, rows: list[Any]) -> None:
+    found = {"command": [], "published": {}, "rows": rows}
+    (folder / "final_results.json").write_text(json.dumps(found))
+
+
+def test_curves_of_rows(rows: tuple[Path, list[dict[str, Any]]], folder: Path) -> None:
+    keep(*rows)
+    done = call("plot", rows[0])
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.split() == [str(rows[0] / "curves.png")]
+    assert min(size_of_png(rows[0] / "curves.png")) > 300
+    found = [
+        plot.read_curves(at, plot.read_results(at / plot.RESULTS), print)
+        for at in (rows[0], folder)
+    ]
+    now, before = (
+        {key[2]: dict(runs) for key, runs in curves.series.items() if key[1] == "best"}
+        for curves in found
+    )
+    assert now == before and now["val"][1] == {2: 0.52, 4: 0.54, 6: 0.56}
+    assert found[0].methods == ["best"]  # a legend of what has a curve
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        ("best", "expected a JSON object"),
+        ({"graph": "tiny", "seed": 0}, "method is None, expected str"),
+        ({"graph": "tiny", "method": "best", "seed": 0, "curve": 3}, "curve is 3, expected a list"),
+        ({"graph": "tiny", "method": "best", "seed": 0, "curve": [7]}, "expected a JSON object"),
+        (
+            {"graph": "tiny", "method": "best", "curve": [{"epoch": 1}]},
+            "seed is None, expected int",
+        ),
+    ],
+)
+def test_a_bad_row_exits_3(rows: tuple[Path, list[dict[str, Any]]], bad: Any, said: str) -> None:
+    out, kept = rows
+    keep(out, [*kept, bad])
+    done = call("plot", out)
+    assert done.exit_code == 3 and said in done.stderr
+    assert f"{out / 'final_results.json'}, row 6: " in done.stderr
+    assert not list(out.glob("*.png"))
+
+
+def test_controls_alone_have_no_curves(rows: tuple[Path, list[dict[str, Any]]]) -> None:
+    out, kept = rows
+    keep(out, [row for row in kept if not row.get("curve")])
+    done = call("plot", out)
+    assert done.exit_code == 0 and "no evaluated epoch" in done.stderr
+    assert not list(out.glob("*.png"))
+
+
+def test_curves_of_rows(folder: Path, rows: Path) -> None:
+    done = call("plot", rows)
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.split() == [str(rows / "curves.png")]
+    results = plot.read_results(rows / "final_results.json")
+    curves = plot.read_curves(rows, results, lambda text: None)
+    older = plot.read_curves(folder, {}, lambda text: None)
+    assert curves.series == older.series and curves.methods == ["best", "bgrl"]
+    assert plot.caption(rows, results) == "rows"
+    assert plot.caption(folder, {"commit": "abc1234"}) == "results, commit abc1234"
+    before = (rows / "curves.png").read_bytes()
+    text = (rows / "final_results.json").read_text()
+    (rows / "final_results.json").write_text(text.replace('"loss"', '"test": 0.9, "loss"'))
+    call("plot", rows)
+    assert (rows / "curves.png").read_bytes() == before
+    done = call("plot", rows.parent)
+    assert done.exit_code == 3 and "holds whole runs" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("rows_", "said"),
+    [
+        ("{}", "expected a JSON object with rows"),
+        ('{"rows": [7]}', "row 1: expected a JSON object"),
+        ('{"rows": [{"graph": "g", "method": "m", "curve": 7}]}', "row 1: curve is 7"),
+        ('{"rows": [{"graph": "g", "method": "m", "seed": 0, "curve": [{}]}]}', "epoch is None"),
+        ('{"rows": [{"graph": "g", "seed": 0}]}', "method is None, expected str"),
+    ],
+)
+def test_bad_rows_exit_3(rows: Path, rows_: str, said: str) -> None:
+    (rows / "final_results.json").write_text(rows_)
+    done = call("plot", rows)
+    assert done.exit_code == 3 and "final_results.json" in done.stderr and said in done.stderr
+    assert not list(rows.glob("*.png"))
+
+
+def test_a_real_run_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["--graphs", "cora", "--quick", "--hidden", "16", "--out-width", "8", "--device", "cpu"]
+    assert run_full.main([*argv, "--neighbours", "0", "--out", str(tmp_path)]) == 0
+    (out,) = tmp_path.iterdir()
+    assert [path.name for path in out.iterdir()] == ["final_results.json"]
+    done = call("plot", out)
+    assert done.exit_code == 0, done.stderr
+    assert min(size_of_png(out / "curves.png")) > 300
 
 
 def test_mean_curve() -> None:
