@@ -1,7 +1,8 @@
 """Claims about the shape of the code, each with a test below.
 
 1. run_full.py imports the standard library, numpy, scipy, torch, PyG, sklearn, rich: no more.
-2. No function is longer than 50 lines, no module of the toolkit longer than 400, no line over 100.
+2. No function is longer than 50 lines, no module of the toolkit longer than 400, run_full.py not
+   longer than its budget, no line over 100.
 3. Nothing unpickles, nothing passes a string to a shell.
 4. run_full.py defines each seam as a documented Protocol.
 5. Every public name of the toolkit resolves, and is what its module defines.
@@ -33,6 +34,9 @@ LAYERS = (  # who may import those below, and, if in no circle, those beside
     {"run_full"},
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+SEAMS = {"MaskFn", "EncoderFactory", "PredictorFactory", "Regulariser"}
+SEAMS |= {"Sampler", "Embedder", "KeepRule", "EpochHook"}
+BUDGET = 930  # lines of run_full.py; raising it takes a sentence in CHANGELOG.md
 ALLOWED = {"numpy", "scipy", "torch", "torch_geometric", "sklearn", "rich"}
 
 
@@ -48,7 +52,7 @@ def test_imports_of_the_reference() -> None:
 def test_lengths(path: Path) -> None:
     text = path.read_text()
     assert all(len(line) <= 100 for line in text.splitlines())
-    assert path.name == "run_full.py" or text.count("\n") <= 400
+    assert text.count("\n") <= (BUDGET if path.name == "run_full.py" else 400)
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef):
             assert (node.end_lineno or 0) - node.lineno < 50, f"{path.name}: {node.name}"
@@ -71,7 +75,7 @@ def test_seams_are_documented_protocols() -> None:
         and any(isinstance(base, ast.Name) and base.id == "Protocol" for base in node.bases)
         and isinstance(node.body[-1], ast.FunctionDef)
     }
-    assert protocols.keys() == {"MaskFn", "PredictorFactory", "Regulariser", "EpochHook"}
+    assert protocols.keys() == SEAMS
     assert all(protocols.values()) and "[N]" in str(protocols["MaskFn"])
 
 

@@ -8,10 +8,9 @@
 5. Embeddings that are pickled, misshapen or not finite exit 3; a collapsed one is drawn.
 6. A picture is replaced whole or not at all.
 7. A mean curve has only epochs that every seed reached; a line on the same epoch wins.
-8. Curves of rows are drawn as those of lines are, without a map and without what trained nothing;
-   what run_full.py writes of a real run is drawn.
 8. Curves are those of the rows; where a folder is of an older run, the lines beside them. A bad
    row exits 3, with file and row; rows that were not trained have no curve.
+9. What run_full.py writes of a real run is drawn.
 """
 
 from __future__ import annotations
@@ -58,29 +57,6 @@ def folder(tmp_path: Path) -> Path:
     (out / "learning_curves.jsonl").write_text("".join(f"{text}\n" for text in lines))
     rows = [{"graph": "tiny", "method": "best", "seed": 0, "val": 0.5, "test": 0.4}]
     (out / "final_results.json").write_text(json.dumps({"commit": "abc1234", "rows": rows}))
-    return out
-
-
-@pytest.fixture
-def rows(folder: Path) -> Path:
-    """The same curves as rows have them, and two rows that trained nothing; no embeddings."""
-    out = folder.with_name("rows")
-    out.mkdir()
-    lines = list(map(json.loads, (folder / "learning_curves.jsonl").read_text().splitlines()))
-    found: list[dict[str, Any]] = []
-    for method in ("best", "bgrl"):
-        for seed in (0, 1):
-            names = {"graph": "tiny", "method": method, "seed": seed}
-            curve = [
-                {k: v for k, v in e.items() if k not in names}
-                for e in lines
-                if (e["method"], e["seed"]) == (method, seed)
-            ]
-            found.append(names | {"val": 0.5, "test": 0.4, "curve": curve})
-    found.append({"graph": "tiny", "method": "untrained", "seed": 0, "val": 0.4, "curve": []})
-    found.append({"graph": "tiny", "method": "SGC", "seed": None, "val": 0.4})
-    report = {"command": ["run_full.py"], "published": {}, "rows": found}
-    (out / "final_results.json").write_text(json.dumps(report))
     return out
 
 
@@ -267,42 +243,6 @@ def test_controls_alone_have_no_curves(rows: tuple[Path, list[dict[str, Any]]]) 
     done = call("plot", out)
     assert done.exit_code == 0 and "no evaluated epoch" in done.stderr
     assert not list(out.glob("*.png"))
-
-
-def test_curves_of_rows(folder: Path, rows: Path) -> None:
-    done = call("plot", rows)
-    assert done.exit_code == 0, done.stderr
-    assert done.stdout.split() == [str(rows / "curves.png")]
-    results = plot.read_results(rows / "final_results.json")
-    curves = plot.read_curves(rows, results, lambda text: None)
-    older = plot.read_curves(folder, {}, lambda text: None)
-    assert curves.series == older.series and curves.methods == ["best", "bgrl"]
-    assert plot.caption(rows, results) == "rows"
-    assert plot.caption(folder, {"commit": "abc1234"}) == "results, commit abc1234"
-    before = (rows / "curves.png").read_bytes()
-    text = (rows / "final_results.json").read_text()
-    (rows / "final_results.json").write_text(text.replace('"loss"', '"test": 0.9, "loss"'))
-    call("plot", rows)
-    assert (rows / "curves.png").read_bytes() == before
-    done = call("plot", rows.parent)
-    assert done.exit_code == 3 and "holds whole runs" in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("rows_", "said"),
-    [
-        ("{}", "expected a JSON object with rows"),
-        ('{"rows": [7]}', "row 1: expected a JSON object"),
-        ('{"rows": [{"graph": "g", "method": "m", "curve": 7}]}', "row 1: curve is 7"),
-        ('{"rows": [{"graph": "g", "method": "m", "seed": 0, "curve": [{}]}]}', "epoch is None"),
-        ('{"rows": [{"graph": "g", "seed": 0}]}', "method is None, expected str"),
-    ],
-)
-def test_bad_rows_exit_3(rows: Path, rows_: str, said: str) -> None:
-    (rows / "final_results.json").write_text(rows_)
-    done = call("plot", rows)
-    assert done.exit_code == 3 and "final_results.json" in done.stderr and said in done.stderr
-    assert not list(rows.glob("*.png"))
 
 
 def test_a_real_run_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
