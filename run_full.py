@@ -564,10 +564,10 @@ class TrainState:
         return cls(cfg, encoder, target_encoder, predictor, adamw, streams)
 
 
-def learn(loss: Tensor, state: TrainState) -> float:
+def learn(loss: Tensor, state: TrainState, graph: Graph) -> float:
     """Adds to the gradients. RunError 7: the loss is not finite; it names what first is not."""
     if not loss.isfinite():
-        named = dict(state.encoder.named_parameters())
+        named = {"data.x": graph.x.to_dense(), **dict(state.encoder.named_parameters())}
         bad = [name for name, t in named.items() if not t.isfinite().all()] + ["the loss"]
         raise RunError(f"epoch {state.step + 1}: {bad[0]} is the first tensor not finite", 7)
     loss.backward()
@@ -603,11 +603,11 @@ def step_loss(state: TrainState, graph: Graph, mask_fn: MaskFn, term: Regularise
     if cfg.target != "online" and term is None:
         with autocast():
             loss = guess(encoder(view1, hidden), t2, at)
-        total = learn(loss, state)  # before direction 2 is built: it saves a fifth of the memory
+        total = learn(loss, state, graph)  # before direction 2 is built: a fifth less memory
         if cfg.directions == 2:
             with autocast():
                 loss = guess(encoder(view2), t1, None)
-            total += learn(loss, state)
+            total += learn(loss, state, graph)
         return total
 
     # Or both at once, where gradients go through both views, or a term sees both.
@@ -621,7 +621,7 @@ def step_loss(state: TrainState, graph: Graph, mask_fn: MaskFn, term: Regularise
             loss = loss + guess(z2, t1, None)
         if term is not None:
             loss = loss + cfg.regulariser_weight * term(z1, z2, streams["regulariser"])
-    return learn(loss, state)
+    return learn(loss, state, graph)
 
 
 def train_step(state: TrainState, graph: Graph, mask_fn: MaskFn, term: Regulariser | None) -> None:
