@@ -2,14 +2,17 @@
 
 1. Importing run_full has no side effect and pulls in nothing but the packages it may.
 2. The file stands alone: copied elsewhere it runs with --data, and without says where it looked.
-3. Unknown names, bad values, bad --config, a folder that can't be written: exit 2, one sentence.
+3. Unknown names, bad values, a folder that can't be written: exit 2, one sentence.
 4. A corrupt graph: exit 3, naming the file and its hash.
-5. Every Config field is a flag with a help line; preset < --config < its section < flags.
-6. Rows, curves and embeddings are written; a second run makes a folder of its own.
+5. Every Config field is a flag with a help line; preset < --quick < flags.
+6. final_results.json has the rows, a trained one with its curve, and nothing else is written; a
+   second run makes a folder of its own.
 7. SIGTERM and Ctrl-C: exit 143 and 130, the finished seeds are in final_results.json.
 8. Seeds that diverge are named, do not stop the others, and end the command with exit 7.
 9. The table marks collapsed runs and shows intervals that equal scipy's.
 10. Two runs of one command write the same numbers.
+11. --validation-only: no row has "test", the title says Validation, score_test is never called, and
+    test labels out of range change nothing. --quick says that its figures mean nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +102,9 @@ def test_a_copied_file_stands_alone(tmp_path: Path) -> None:
         (["--encoder", "gat", "--heads", "5"], "heads = 5"),
         (["--device", "cuda:93"], "cuda:93"),
         (["--seeds", "0"], "--seeds"),
-        (["--config", "nowhere.toml"], "nowhere.toml"),
+        (["--config", "best.toml"], "unrecognized arguments: --config"),
+        (["--controls", "full"], "unrecognized arguments: --controls"),
+        (["--skip", "true"], "skip = 'true'"),
     ],
 )
 def test_usage_errors(
@@ -114,14 +119,10 @@ def test_usage_errors(
     assert not list(tmp_path.glob("r/*/*.json"))
 
 
-def test_bad_config_files_and_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    toml, taken = tmp_path / "c.toml", tmp_path / "taken"
-    taken.write_text("a file")
-    cases = {"lr = ": "c.toml", "lrr = 1": "lrr", "[cora]\nlr = 'x'": "lr = 'x'"}
-    for text, said in cases.items():
-        toml.write_text(text)
-        assert run_full.main(["--config", str(toml), "--graphs", "cora"]) == 2
-        assert said in capsys.readouterr().err
+def test_a_folder_that_cannot_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (taken := tmp_path / "taken").write_text("a file")
     assert run_full.main([*FAST, "--out", str(taken)]) == 2
     assert str(taken) in capsys.readouterr().err
 
@@ -145,48 +146,84 @@ def test_every_field_is_a_flag(capsys: pytest.CaptureFixture[str]) -> None:
         assert f"\n{group}" in text
 
 
-def test_precedence_and_files(tmp_path: Path) -> None:
-    toml = tmp_path / "c.toml"
-    toml.write_text("epochs = 4\nlr = 0.01\nmask = 0.2\n[cora]\nlr = 0.02\nmask = 0.3\n")
-    out = tmp_path / "r"
-    given = ["--config", str(toml), "--mask", "0.4", "--seeds", "2", "--first-seed", "5"]
-    done = run(*FAST, *given, "--out", str(out))
+def test_files_and_repetition(tmp_path: Path) -> None:
+    given = ["--epochs", "4", "--eval-every", "2", "--mask", "0.4", "--seeds", "2"]
+    given += ["--first-seed", "5", "--out", str(tmp_path)]
+    done = run(*FAST, *given)
     assert done.returncode == 0, done.stderr
-    rows = results(out)["rows"]
+    assert "Test accuracy" in done.stdout and "published: GraphMAE" in done.stdout
+    assert [path.name for path in only_folder(tmp_path).iterdir()] == ["final_results.json"]
+    found = results(tmp_path)
+    assert found.keys() == {"command", "published", "rows"}
+    rows = found["rows"]
     ours = [row for row in rows if row["method"] == "best"]
     assert [row["seed"] for row in ours] == [5, 6]
     cfg = ours[0]["config"]
-    assert (cfg["epochs"], cfg["lr"], cfg["mask"], cfg["hidden"]) == (4, 0.02, 0.4, 16)
+    assert (cfg["epochs"], cfg["mask"], cfg["hidden"], cfg["layers"]) == (4, 0.4, 16, 2)
     names = {"best", "untrained", "raw features", "SGC", "SGC, neighbours"}
     assert {row["method"] for row in rows} == names
-    need = {
-        "val",
-        "test",
-        "c",
-        "scaling",
-        "epoch",
-        "losses",
-        "effective_rank",
-        "cosine",
-        "peak_mib",
-    }
-    assert need | {"cpu_seconds", "wall_seconds", "config"} <= ours[0].keys()
-    assert {"command", "commit", "versions", "published"} <= results(out).keys()
-    lines = (only_folder(out) / "learning_curves.jsonl").read_text().splitlines()
-    curve = [json.loads(line) for line in lines]
-    assert [row["epoch"] for row in curve] == [1, 2, 3, 4] * 2 and "test" not in curve[-1]
-    with np.load(only_folder(out) / "cora" / "embeddings.npz", allow_pickle=False) as npz:
-        assert npz["z"].shape == (2708, 8) and npz["y"].shape == (2708,)
-    again = run(*FAST, *given, "--out", str(out))
-    assert again.returncode == 0 and len(list(out.iterdir())) == 2
-    both = [
-        json.loads((folder / "final_results.json").read_text())["rows"] for folder in out.iterdir()
-    ]
-    varies = {"cpu_seconds", "wall_seconds", "peak_mib"}
+    assert all(0 < row["test"] < 1 and 0 < row["val"] < 1 and row["c"] > 0 for row in rows)
+    need = {"scaling", "epoch", "curve", "effective_rank", "cosine", "min_std", "cpu_seconds"}
+    assert need <= ours[0].keys()
+    for row in ours:
+        assert [epoch["epoch"] for epoch in row["curve"]] == [1, 2, 3, 4]
+        judged = [epoch for epoch in row["curve"] if "val" in epoch]
+        assert row["val"] == max(epoch["val"] for epoch in judged) and len(judged) == 2
+        assert all("test" not in epoch for epoch in row["curve"])
+    again = run(*FAST, *given)
+    assert again.returncode == 0 and len(list(tmp_path.iterdir())) == 2
     first, second = (
-        [{k: v for k, v in row.items() if k not in varies} for row in rows] for rows in both
+        [{k: v for k, v in row.items() if k != "cpu_seconds"} for row in report["rows"]]
+        for report in (json.loads(path.read_text()) for path in tmp_path.glob("*/*.json"))
     )
     assert first == second
+
+
+def here(out: Path, *argv: str) -> list[dict[str, Any]]:
+    """The rows of a run in this process."""
+    quick = [*FAST, "--quick", "--neighbours", "0", "--out", str(out)]
+    assert run_full.main([*quick, *argv]) == 0
+    rows: list[dict[str, Any]] = results(out)["rows"]
+    return [{k: v for k, v in row.items() if k != "cpu_seconds"} for row in rows]
+
+
+def test_quick_says_what_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = here(tmp_path, "--mask", "0.4")
+    assert "these figures mean nothing" in capsys.readouterr().out
+    ours = [row for row in rows if row["method"] == "best"]
+    assert [row["config"]["epochs"] for row in ours] == [5] and ours[0]["config"]["mask"] == 0.4
+    rows = here(tmp_path / "flags", "--epochs", "2")  # which win
+    assert [len(row["curve"]) for row in rows if row["method"] == "best"] == [2]
+
+
+def test_validation_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The nodes' own labels, then test labels of no class: equal rows, none of them scored."""
+
+    def never(result: run_full.Result) -> float:
+        raise AssertionError("score_test was called")
+
+    monkeypatch.setattr(run_full, "score_test", never)
+    clean = here(tmp_path / "clean", "--validation-only")
+    load = run_full.load_graph
+
+    def spoilt(name: str, folder: Path | None = None) -> Any:
+        data = load(name, folder)
+        data.y[data.test_mask] = 99
+        return data
+
+    monkeypatch.setattr(run_full, "load_graph", spoilt)
+    assert here(tmp_path / "spoilt", "--validation-only") == clean
+    assert all("test" not in row and 0 < row["val"] < 1 for row in clean)
+
+
+def test_the_title_of_validation_only(tmp_path: Path) -> None:
+    given = ["--epochs", "1", "--seeds", "1", "--neighbours", "0", "--validation-only"]
+    done = run(*FAST, *given, "--out", str(tmp_path))
+    assert done.returncode == 0 and "Validation accuracy" in done.stdout, done.stderr
+    assert "Test accuracy" not in done.stdout
+    assert not any("test" in row for row in results(tmp_path)["rows"])
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -207,25 +244,30 @@ def test_signals_keep_finished_seeds(number: signal.Signals, code: int, tmp_path
     assert not list(tmp_path.glob("*/*.tmp"))
 
 
-def test_divergence_stops_one_seed_only(tmp_path: Path) -> None:
-    toml, out = tmp_path / "c.toml", tmp_path / "r"
-    toml.write_text("epochs = 1\n[cora]\nlr = 10.0\nlayers = 8\nepochs = 30\nnorm = 'none'\n")
+def test_divergence_stops_one_seed_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One graph's settings are wild; the other's seeds are as ever."""
+    best = dict(run_full.PRESETS["best"])
+    best["cora"] = replace(best["cora"], lr=10.0, layers=8, epochs=30)
+    best["citeseer"] = replace(best["citeseer"], epochs=1, neighbours=0)
+    monkeypatch.setitem(run_full.PRESETS, "best", best)
     small = ["--hidden", "16", "--out-width", "8", "--device", "cpu", "--seeds", "2"]
-    done = run(*small, "--graphs", "cora,citeseer", "--config", str(toml), "--out", str(out))
-    assert done.returncode == 7 and "Traceback" not in done.stderr
-    assert done.stderr.count("first tensor not finite") == 2 and "cora, best, seed 1" in done.stderr
-    ours = [row for row in results(out)["rows"] if row["method"] == "best"]
+    assert run_full.main([*small, "--graphs", "cora,citeseer", "--out", str(tmp_path)]) == 7
+    shown = capsys.readouterr()
+    assert shown.err.count("first tensor not finite") == 2 and "cora, best, seed 1" in shown.err
+    assert "none finished" in shown.out
+    ours = [row for row in results(tmp_path)["rows"] if row["method"] == "best"]
     assert [(row["graph"], row["seed"]) for row in ours] == [("citeseer", 0), ("citeseer", 1)]
 
 
-def test_cells(tmp_path: Path) -> None:
+def test_cells() -> None:
     tests = [0.81, 0.83, 0.84]
     low, high = stats.t.interval(0.95, 2, loc=np.mean(tests), scale=stats.sem(tests))
-    command = run_full.Run.__new__(run_full.Run)
-    command.graphs = ["cora"]
-    command.rows = [
-        {"graph": "cora", "method": "best", "test": t, "effective_rank": r, "cpu_seconds": 2.0}
-        for t, r in zip(tests, (50.0, 1.2, 40.0), strict=True)
+    rows: list[dict[str, Any]] = [
+        {"test": test, "val": 0.5, "effective_rank": rank}
+        for test, rank in zip(tests, (50.0, 1.2, 40.0), strict=True)
     ]
-    cell = command.cell("cora", "best")
+    cell = run_full.cell(rows, "test")
     assert cell == f"82.7 ± 1.5 [{100 * low:.1f}, {100 * high:.1f}] 3, 1 collapsed"
+    assert run_full.cell(rows[:1], "val") == "50.0" and run_full.cell([], "val") == "none finished"
