@@ -55,7 +55,8 @@ def judge(
     """Of the finished run in `folder`, on its graph or another: {run, graph, tasks: {task: {method:
     report}}, collapse: {method: meters}}. Errors: as in `load_model`, `graph_for` and `chosen`."""
     model = load_model(folder)
-    cfg, parts = model.cfg, read_run(folder)[2]
+    cfg = model.cfg
+    parts = read_run(folder)[2]
     graph = graph_for(model, folder, source)
     for notice in graph.notices:
         say(notice)

@@ -78,7 +78,8 @@ class Subgraphs:
 
     def __init__(self, cfg: Config, data: Data, nodes: int) -> None:
         self.data = joined_for(cfg, data)
-        self.cfg, self.nodes = replace(cfg, neighbours=0), nodes  # they are joined already
+        self.cfg = replace(cfg, neighbours=0)  # they are joined already
+        self.nodes = nodes
         self.adjacency = adjacency(self.data)
 
     def sample(self, step: int) -> Graph:
@@ -160,7 +161,8 @@ def joined_for(cfg: Config, data: Data) -> Data:
 @torch.no_grad()
 def layered(encoder: Any, x: Tensor, whole: Graph, chunk: int) -> Tensor:
     """`embed` by a `run_full.Encoder`, x [N, F] being apart from the graph."""
-    n, mode = len(x), encoder.training
+    n = len(x)
+    mode = encoder.training
     encoder.eval()
 
     def features(rows: slice) -> Tensor:

@@ -20,7 +20,7 @@ def describe(data: Data, *, hidden: int = 512, out: int = 256) -> dict[str, Any]
     train, val, test: nodes in the first of `splits`.
 
     step_seconds and train_mib are rough: of one core's training step in fp32 of a 2-layer GCN with
-    skip and predictor. The first was fitted to `nodejepa-ext bench` on three graphs, expect a
+    predictor. The first was fitted to `nodejepa-ext bench` on three graphs, expect a
     factor of 2; bf16 takes half the time. The second is what `train` goes by."""
     n, (row, col) = int(data.num_nodes), data.edge_index
     deg, e = degree(row, n), len(row) // 2

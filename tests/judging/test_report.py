@@ -115,6 +115,25 @@ def test_link(run: Path) -> None:
     assert "hits@20" not in shown and "common neighbours" in shown  # fewer pairs than 20
 
 
+def test_a_graph_is_built_once(
+    run: Path, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = save(tmp_path / "graph.npz", data, "x", "y", *evaluate.PARTS)
+    joined = replace(SETTINGS, neighbours=2)
+    runs.start(read(Source.of(str(source))), joined, tmp_path / "joined")
+    calls, plain = [], run_full.join_neighbours
+
+    def counted(*args: Any) -> Data:
+        calls.append(args)
+        return plain(*args)
+
+    monkeypatch.setattr(run_full, "join_neighbours", counted)
+    judge.judge(tmp_path / "joined", None, "linear,cluster", None, 2, lambda text: None)
+    assert len(calls) == 1
+    judge.judge(tmp_path / "joined", None, "link", None, 2, lambda text: None)
+    assert len(calls) == 1 + 1 + 2  # ours, and with each seed a graph of other edges
+
+
 def test_link_without_features(bare: Path) -> None:
     """Features of degrees and positions would tell of the edges held out."""
     found = judged(bare, "--task", "link", "--seeds", "1")["tasks"]["link"]

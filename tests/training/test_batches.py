@@ -9,6 +9,8 @@
 5. Of no batch or of all nodes, `train` is `run_full.train`, bit for bit.
 6. Every step is run_full's on that step's subgraph; every evaluation is of the whole graph and
    chooses the epoch; a state, packed after any step, goes on bit for bit; a hook can end it.
+   Neighbours are joined once, the whole graph is built once and without features; an encoder of
+   one's own asks for an embedder.
 7. The mask sees the subgraph. It learns: labels it never saw can be read off.
 8. Killed and resumed, embeddings and metrics are bit-equal to those of an uninterrupted run.
 9. A run keeps batch_nodes, its report has it, `embed` and `evaluate` go by it; laplacian_pe and
@@ -242,6 +244,46 @@ def test_steps_and_evaluations(data: Data, cfg: Config) -> None:
     slow = state_of(own, data)
     run_full.train_step(slow, graph_of(part, own), run_full.random_mask, None)
     assert seen[0][1]["loss"] == slow.rows[0]["loss"]
+
+
+def test_neighbours_are_joined_once(
+    data: Data, cfg: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls, plain = [], run_full.join_neighbours
+
+    def counted(*args: Any) -> Data:
+        calls.append(args)
+        return plain(*args)
+
+    monkeypatch.setattr(run_full, "join_neighbours", counted)
+    found = batches.train(replace(cfg, neighbours=2), data, 20)
+    assert len(calls) == 1 and found.z.shape == (60, 8)
+    batches.train(replace(cfg, neighbours=2), data, 60)
+    assert len(calls) == 2
+
+
+def test_the_whole_graph_is_built_without_features(
+    data: Data, cfg: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shapes, plain = [], run_full.Graph.of
+
+    def counted(data: Data, cfg: Config) -> run_full.Graph:
+        shapes.append(tuple(data.x.shape))
+        return plain(data, cfg)
+
+    monkeypatch.setattr(batches.Graph, "of", counted)
+    batches.train(replace(cfg, epochs=4, eval_every=2), data, 20)
+    assert shapes == [(20, 12), (20, 12), (60, 0), (20, 12), (20, 12)]
+
+
+def test_an_encoder_of_ones_own_needs_an_embedder(data: Data, cfg: Config) -> None:
+    with pytest.raises(ValueError, match="batch_nodes = 20: expected an embedder beside"):
+        batches.train(cfg, data, 20, make_encoder=run_full.Encoder)
+    whole = graph_of(data, cfg)
+    seams: dict[str, Any] = {"make_encoder": run_full.Encoder}
+    seams["embedder"] = lambda encoder: run_full.embed(encoder, whole)
+    found, plain = batches.train(cfg, data, 20, **seams), batches.train(cfg, data, 20)
+    assert close(found.z, plain.z)
 
 
 @pytest.mark.parametrize("step", range(1, 7))

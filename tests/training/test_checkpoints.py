@@ -7,7 +7,8 @@
    said to be; in a manifest every bit counts.
 4. All bad, or of other settings: RunError 4. None finished: the state stays new.
 5. A pickle in place of a file, under a true hash too, is never executed.
-6. An atomic write is seen whole or not at all: after an error, a full disk or a SIGKILL in it.
+6. One of another format is refused: RunError 4 names the format found and the one expected.
+7. An atomic write is seen whole or not at all: after an error, a full disk or a SIGKILL in it.
 """
 
 from __future__ import annotations
@@ -172,6 +173,15 @@ def test_all_bad_and_none(cfg: Config, data: Data, tmp_path: Path) -> None:
         path.unlink()
     Checkpoints(tmp_path).restore(state, pytest.fail)  # tensors alone: the first was never whole
     assert state.step == 0
+
+
+def test_another_format_is_refused(cfg: Config, data: Data, tmp_path: Path) -> None:
+    trained(cfg, data, tmp_path, (3,))
+    (path,) = tmp_path.glob("*.safetensors")
+    path.with_suffix(".json").write_bytes(manifest(path.name, path.read_bytes(), format=1))
+    with pytest.raises(RunError, match="checkpoint of format 1, expected 2") as caught:
+        Checkpoints(tmp_path).restore(state_of(cfg, data), lambda text: None)
+    assert caught.value.args[1] == 4
 
 
 class Bomb:

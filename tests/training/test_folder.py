@@ -15,7 +15,9 @@
    weights count, and those of 1 do not.
 8. `auto` goes by unlabelled properties alone; the label-free rule follows the loss down, prefers a
    higher rank where it is flat, keeps no collapsed epoch and stops after five without a better.
-9. A full disk: exit 1, and after making room the run goes on. Too little memory: exit 6, before
+9. A run of another format is refused: exit 2 names the format found and the one expected.
+   model.safetensors has all of an encoder, BatchNorm's counts as integers.
+10. A full disk: exit 1, and after making room the run goes on. Too little memory: exit 6, before
    and in mid-run. Divergence: exit 7, status failed.
 """
 
@@ -40,12 +42,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from conftest import state_of
 from torch_geometric.data import Data
 
 import run_full
 from nodejepa_ext.graphs import source as subject
+from nodejepa_ext.graphs.graph import read_graph
 from nodejepa_ext.training import folder as runs
 from nodejepa_ext.training.memory import SHARE, check_memory, training_bytes
 from nodejepa_ext.training.settings import (
@@ -639,6 +643,26 @@ def test_label_free(
             break
     assert state.best["epoch"] == 2 * chosen and state.best["val"] == -1
     assert stopped == (2 * (chosen + PATIENCE) if stops else 0)
+
+
+def test_another_format_is_refused(ext: Command, finished: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r"
+    shutil.copytree(finished, out)
+    (out / "run.json").write_text(json.dumps(run_json(out) | {"format": 1}))
+    for words in ("train", "--resume", out), ("embed", out, "--out", tmp_path / "z.npy"):
+        assert ext(*words) == 2
+        assert "run.json: a run of format 1, expected 2\n" in ext.err
+
+
+def test_model_has_counts_of_batch_norm(data: Data, cfg: Config, tmp_path: Path) -> None:
+    bare = Data(x=data.x, edge_index=data.edge_index)
+    runs.start(subject.subject(read_graph(bare, normalise="none")), cfg, tmp_path / "r")
+    model = runs.load_model(tmp_path / "r")
+    tensors = safetensors.torch.load_file(tmp_path / "r/model.safetensors")
+    loaded = model.encoder.state_dict()
+    assert all(torch.equal(loaded[name], tensors[name]) for name in loaded)
+    count = loaded["layers.0.finish.0.num_batches_tracked"]
+    assert count.dtype == torch.long and count == 2 * run_json(tmp_path / "r")["figures"]["epoch"]
 
 
 def test_full_disk(ext: Command, graph: Path, finished: Path, tmp_path: Path) -> None:
