@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CURVES, RESULTS, EMBEDDINGS = "learning_curves.jsonl", "final_results.json", "embeddings.npz"
-ROW = {"graph": str, "method": str}  # in every row of RESULTS
+ROW: dict[str, type] = {"graph": str, "method": str}  # in every row of RESULTS
 SOURCES = CURVES, RESULTS
-NAMED = ROW | {"seed": int, "epoch": int}  # in every line of CURVES
+NAMED: dict[str, type] = ROW | {"seed": int, "epoch": int}  # in every line of CURVES
 MOST_POINTS = 5000  # of a map: t-SNE's time, and what an eye can tell apart
 
 
