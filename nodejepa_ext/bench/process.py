@@ -8,10 +8,15 @@ import sys
 from pathlib import Path
 
 
+def environment() -> dict[str, str]:
+    """Of a process that is to find this package and run_full."""
+    home = str(Path(__file__).resolve().parents[2])
+    path = os.pathsep.join(filter(None, [home, os.environ.get("PYTHONPATH")]))
+    return os.environ | {"PYTHONPATH": path}
+
+
 def fresh(*words: str) -> subprocess.CompletedProcess[str]:
     """`python -m words...` in a process of its own, on one thread."""
-    home = str(Path(__file__).resolve().parents[2])  # of this package and of run_full
-    path = os.pathsep.join(filter(None, [home, os.environ.get("PYTHONPATH")]))
-    env = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    env = environment() | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     command = [sys.executable, "-m", *words]
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
