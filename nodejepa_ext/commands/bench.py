@@ -1,8 +1,11 @@
-"""`nodejepa-ext bench`: what a training step, a large graph, or a sweep's storage costs here."""
+"""`nodejepa-ext bench`: what a training step, a large graph, or a sweep's storage costs here, and
+whether a GPU does what the CPU does.
+"""
 
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,6 +21,10 @@ nodejepa-ext bench parts
 nodejepa-ext bench batches --steps 5
 nodejepa-ext bench sweep --storage postgresql://user@host/db
 nodejepa-ext bench sweep --scaling
+nodejepa-ext bench gpu --part equality
+nodejepa-ext bench gpu --device cpu          (a dry run of the same checks)
+
+Exit codes: 0; 1 a measurement failed, or a GPU is not as expected; 2 usage, or no GPU; 130.
 """
 
 PROG = "nodejepa-ext bench"
@@ -28,6 +35,23 @@ class What(StrEnum):
     parts = "parts"
     batches = "batches"
     sweep = "sweep"
+    gpu = "gpu"
+
+
+class Device(StrEnum):
+    cuda = "cuda"
+    cpu = "cpu"
+
+
+class Part(StrEnum):
+    """Of gpu; the names of `bench.gpu.PARTS`."""
+
+    equality = "equality"
+    step = "step"
+    memory = "memory"
+    resume = "resume"
+    sweep = "sweep"
+    all = "all"
 
 
 def bench(
@@ -35,7 +59,7 @@ def bench(
         What,
         typer.Argument(
             help="A training step; BFS balls and masks and Laplacian positions; subgraphs of a "
-            "graph of 200,000 nodes; a sweep's storage."
+            "graph of 200,000 nodes; a sweep's storage; a GPU."
         ),
     ] = What.step,
     graphs: Annotated[
@@ -50,13 +74,27 @@ def bench(
     scaling: Annotated[
         bool, typer.Option("--scaling", help="sweep: real trials, 1 against 2 workers.")
     ] = False,
+    device: Annotated[
+        Device | None, typer.Option(help="gpu: cuda, or cpu for a dry run.", show_default="cuda")
+    ] = None,
+    part: Annotated[
+        Part | None, typer.Option(help="gpu: what is checked.", show_default="all")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="gpu: folder of its report.", show_default="results")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, not tables.")] = False,
 ) -> None:
-    """CPU seconds, and memory of a training step, on this machine, on one thread."""
+    """CPU seconds, and memory of a training step, on this machine, on one thread; or a GPU's
+    results, speed and memory."""
+    if what is not What.gpu and (device or part or out):
+        raise stop(PROG, "--device, --part, --out: expected with gpu only", 2)
     if what is What.sweep and not (storage and scaling):
         return measure_sweep(storage, scaling, as_json)
     if storage or scaling:
         raise stop(PROG, "--storage, --scaling: expected one, with sweep", 2)
+    if what is What.gpu:
+        return measure_gpu(device or Device.cuda, part or Part.all, out or Path("results"), as_json)
     if what is What.parts:
         return measure_parts(as_json)
     if what is What.batches:
@@ -123,3 +161,20 @@ def measure_sweep(storage: str | None, scaling: bool, as_json: bool) -> None:
     if as_json:
         return print_json(report)
     print_parts((sweep.scaling_tables if scaling else sweep.tables)(report), 120)
+
+
+def measure_gpu(device: Device, part: Part, out: Path, as_json: bool) -> None:
+    """A GPU against the CPU, its speed and memory, and commands on it."""
+    prog = f"{PROG} gpu"
+    with sentences(prog, "interrupted; rows so far are in gpu.json"):
+        from nodejepa_ext.bench import gpu
+
+        parts = [*gpu.PARTS] if part is Part.all else [part.value]
+        report = gpu.measure(device.value, parts, out, say)
+    if as_json:
+        print_json(report, indent=1)
+    else:
+        print_parts(gpu.tables(report), 120)
+    say(f"kept in {report['folder']}")
+    if gpu.failed(report):
+        raise typer.Exit(1)
