@@ -48,18 +48,20 @@ from safetensors.torch import load_file
 
 from nodejepa_ext import read_graph
 from nodejepa_ext.graphs.scaling import Scaling
-from run_full import Config, Encoder, embed
+from run_full import Config, Encoder, Graph, embed
 
 folder = Path("{folder}")
 settings = json.loads((folder / "config.json").read_text())
 tensors = load_file(folder / "model.safetensors")
 mean, scale = (tensors.pop(f"scaling.{{name}}", None) for name in ("mean", "scale"))
-encoder = Encoder(Config(**settings["config"]), settings["features"])
+cfg = Config(**settings["config"])
+encoder = Encoder(cfg, settings["features"])
 encoder.load_state_dict(tensors)
 
 graph = read_graph("mygraph/", normalise="none")
 scaling = Scaling(settings["scaling"], mean, scale)  # features as in training
-z = embed(encoder, scaling.prepare(graph, settings["features"]))  # [N, {dimensions}]
+data = scaling.prepare(graph, settings["features"])
+z = embed(encoder, Graph.of(data, cfg))  # [N, {dimensions}]
 ```
 """
 
