@@ -185,7 +185,9 @@ def normalised(x: Tensor, rule: str) -> tuple[Tensor, list[str]]:
         mean, std = x.double().mean(0), x.double().std(0, correction=0)
         scale = torch.where(std > 1e-6 * mean.abs().clamp(min=1e-30), std, torch.inf)
         flat = int(scale.isinf().sum())
-        text = "features: columns standardised" + f", {flat} constant ones to 0" * (flat > 0)
+        text = "features: columns standardised"
+        if flat:
+            text += f", {flat} constant ones to 0"
         return ((x - mean) / scale).float(), [text]
     return x, []
 
