@@ -162,7 +162,10 @@ def test_settings_of_an_arm() -> None:
         (["--bfs-mask", "--graphs", "corra"], "'corra': expected one of cora"),
         (["--arms", "nowhere.toml"], "nowhere.toml"),
         (["--arms", "nowhere.toml", "--bfs-mask"], "expected without switches"),
-        (["--bfs-mask", "--final", "--validation-only"], "--final, --validation-only: expected one"),
+        (
+            ["--bfs-mask", "--final", "--validation-only"],
+            "--final, --validation-only: expected one",
+        ),
         ([], "nothing to compare"),
     ],
 )
