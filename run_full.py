@@ -548,12 +548,14 @@ class TrainState:
     ) -> TrainState:
         """Each part draws from a stream of its own, so a changed part leaves the others alone."""
         names = ("view1", "view2", "mask", "predictor", "regulariser")
-        first, second, *seeds = np.random.SeedSequence(cfg.seed).generate_state(7).tolist()
+        encoder_seed, predictor_seed, *seeds = (
+            np.random.SeedSequence(cfg.seed).generate_state(7).tolist()
+        )
         streams = {k: Generator().manual_seed(s) for k, s in zip(names, seeds, strict=True)}
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(first)
+            torch.manual_seed(encoder_seed)
             encoder = make_encoder(cfg, data.x.shape[1]).to(placement(cfg)[0])
-            torch.manual_seed(second)
+            torch.manual_seed(predictor_seed)
             predictor = make_predictor(cfg, data).to(placement(cfg)[0])
         target_encoder = copy.deepcopy(encoder).requires_grad_(False)
         for module in target_encoder.modules():
@@ -690,7 +692,7 @@ def train(
             break
     if state.best:
         state.encoder.load_state_dict(state.best["weights"])
-    if kept is None:  # nothing was judged since the run began or was continued
+    if kept is None:  # judged before the run was continued, or never: z is not in state.best
         kept = linear_probe(embedder(state.encoder), data)
     return replace(kept, state=state)
 
@@ -762,12 +764,12 @@ def controls(graph: Graph, deepest: int = 10) -> dict[str, Result]:
     """What trains nothing: raw features, and SGC (Wu et al. 2019), hops by validation, on the
     graph as it came and, where neighbours were joined, with them."""
     data = graph.data
-    found = {"raw features": linear_probe(data.x, data)}
+    found = {"raw features": linear_probe(data.x.to_dense(), data)}
     graphs = {"SGC": Graph.of(data, Config(device="cpu"))}
     if graph.cfg.neighbours:
         graphs["SGC, neighbours"] = graph
     for name, one in graphs.items():
-        x = data.x.to(one.adj.device)
+        x = data.x.to_dense().to(one.adj.device)
         hops = []
         for _ in range(deepest):
             x = one.average(x, 1)
