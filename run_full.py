@@ -852,9 +852,9 @@ def table(rows: list[dict[str, Any]], graphs: list[str], args: argparse.Namespac
     measure, name = ("val", "Validation") if args.validation_only else ("test", "Test")
     table = Table("%", *graphs, title=f"{name} accuracy: mean ± std [95% interval over seeds] n")
     if args.quick:
-        table.title = "A quick run: these figures mean nothing"
-    table.caption = "Epoch and probe chosen on validation. Intervals cover seeds only: 1000 test "
-    table.caption += "nodes add about ±1.2 to each row."
+        table.title = f"A quick run: these figures mean nothing ({name.lower()} accuracy)"
+    nodes = "" if args.validation_only else ": 1000 test nodes add ±1.2 to ±1.4 to each row"
+    table.caption = f"Epoch and probe chosen on validation. Intervals cover seeds only{nodes}."
     of = {graph: [row for row in rows if row["graph"] == graph] for graph in graphs}
     for method in dict.fromkeys(row["method"] for row in rows):
         own = {graph: [r for r in of[graph] if r["method"] == method] for graph in graphs}

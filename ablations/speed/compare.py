@@ -60,6 +60,7 @@ def measure(tree: Path, graph: str, precision: str, given: dict[str, Any]) -> di
     base = memory("VmRSS")
 
     def hook(state: Any, row: dict[str, float]) -> None:
+        """After a step; ends the run after the last that counts."""
         losses.append(row["loss"])
         stamps.append(time.process_time())
         peaks.append(memory("VmHWM") - base)

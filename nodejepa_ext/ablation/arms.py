@@ -52,10 +52,12 @@ def from_switches(
 def named(level: Settings, switches: Settings) -> Arm:
     """Switches that are on by their names, varied fields as field=value."""
     settings = {field: value for field, value in level.items() if value is not None}
-    said = [
-        ("no_" * (value is False) + field) if field in switches else f"{field}={value}"
-        for field, value in settings.items()
-    ]
+    said = []
+    for field, value in settings.items():
+        if field not in switches:
+            said.append(f"{field}={value}")
+        else:
+            said.append(f"no_{field}" if value is False else field)
     return Arm(" + ".join(said) or "reference", settings)
 
 

@@ -139,6 +139,7 @@ def take(
     losses, stamps, cuda = list[float](), list[float](), on_cuda(case.cfg)
 
     def hook(state: TrainState, row: dict[str, float]) -> None:
+        """An EpochHook that reads the clock."""
         on_step()
         if cuda:
             torch.cuda.synchronize()

@@ -182,7 +182,9 @@ def labels(name: str, a: Arrays, notices: list[str]) -> tuple[Array | None, Arra
         notices.append(f"{len(names)} classes: labels can choose and judge nothing")
     if not len(names) or not text and names[-1] == len(names) - 1:
         return (out, None) if len(names) else (None, None)
-    shown = ", ".join(map(repr, names[:10].tolist())) + ", ..." * (len(names) > 10)
+    shown = ", ".join(map(repr, names[:10].tolist()))
+    if len(names) > 10:
+        shown += ", ..."
     notices.append(f"classes 0 to {len(names) - 1} stand for {shown}")
     return out, names
 

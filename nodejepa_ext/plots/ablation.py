@@ -182,7 +182,8 @@ def draw_meter(axes: Axes, arms: list[Arm], meter: str) -> None:
             continue
         values = scale * np.array([[run[epoch] for epoch in mean] for run in runs])  # [seeds, T]
         look: Any = dict(color=arm.colour, ls=arm.style, marker=arm.marker)
-        axes.plot([*mean], values.mean(0), lw=1.4, ms=2.5 * (len(mean) < 30), **look)
+        size = 2.5 if len(mean) < 30 else 0  # of a marker
+        axes.plot([*mean], values.mean(0), lw=1.4, ms=size, **look)
         band: Any = dict(color=arm.colour, alpha=min(0.12, 0.8 / len(arms)), lw=0)
         axes.fill_between([*mean], values.min(0), values.max(0), **band)
     axes.set_ylabel(textwrap.fill(METERS[meter], 14))
@@ -278,7 +279,7 @@ def heading(graph: str, arms: list[Arm]) -> str:
     seeds = {seed for arm in arms for seed in arm.accuracies()}
     counts = (len(arms), "arm"), (len(seeds), "seed")
     return f"{NAMES.get(graph, graph)}: " + ", ".join(
-        f"{n} {word}{'s' * (n != 1)}" for n, word in counts
+        f"{n} {word}" if n == 1 else f"{n} {word}s" for n, word in counts
     )
 
 

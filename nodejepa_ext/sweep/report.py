@@ -280,7 +280,7 @@ def best_table(part: Report, top: int) -> Table | None:
     names, objective = varied(part, done), part["plan"]["objective"]
     if not done:
         return None
-    beside = ["validation, %"] * (objective != "val")
+    beside = [] if objective == "val" else ["validation, %"]
     heads = ["trial", UNITS[objective], *beside, "effective rank", "CPU s", *names]
     title = f"The best {min(top, len(done))} of {len(done)} complete trials"
     table = Table(*(head.replace("_", "\n") for head in heads), title=title, title_justify="left")
@@ -304,7 +304,7 @@ def rounds_table(part: Report) -> Table | None:
     rounds, objective = part["rounds"], part["plan"]["objective"]
     if not rounds["lines"]:
         return None
-    beside = ["validation, %"] * (objective != "val")
+    beside = [] if objective == "val" else ["validation, %"]
     heads = ["trial", "fresh seeds", "95% interval", "n", *beside, "search", "rank there", "notes"]
     title = f"On {len(rounds['seeds'])} fresh seeds, {UNITS[objective]}"
     table = Table(*heads, title=title, title_justify="left")
