@@ -80,11 +80,11 @@ def development_accuracy(
     parts = development_splits(data, splits, seed)
     if rows.dim() != 2 or len(rows) != len(parts[0].y):
         raise ValueError(f"z {list(rows.shape)}: expected [{len(parts[0].y)}, D], a row a node")
-    found = []
+    found: list[dict[str, Any]] = []
     for number, part in enumerate(parts):
         result = linear_probe(rows, part)
-        row = {"split": number, "val": result.val, "test": score_test(result)}
-        found.append(row | {"c": result.c, "scaling": result.scaling})
+        found.append({"split": number, "val": result.val, "test": score_test(result)})
+        found[-1] |= {"c": result.c, "scaling": result.scaling}
     scores = [row["test"] for row in found]
     spread = float(np.std(scores, ddof=1)) if len(scores) > 1 else 0.0
     return {"mean": float(np.mean(scores)), "std": spread, "n": len(scores), "rows": found}
