@@ -20,6 +20,7 @@ import run_full
 from nodejepa_ext.graphs.graph import structural_features
 from nodejepa_ext.graphs.source import Source
 from nodejepa_ext.judging import tasks as evaluate
+from nodejepa_ext.judging.splits import node_splits
 from nodejepa_ext.parts.choice import Parts, seams
 from nodejepa_ext.training import batches
 from nodejepa_ext.training.embeddings import graph_for
@@ -104,7 +105,7 @@ def permit(task: str, data: Data, clusters: int | None) -> None:
     elif "y" not in data:
         raise ValueError("the graph has no labels; cluster with --clusters K, and link, need none")
     else:
-        evaluate.node_splits(data)
+        node_splits(data)
 
 
 def judge_nodes(
@@ -137,7 +138,7 @@ def judge_nodes(
 
 def few(data: Data, seed: int) -> list[int]:
     """Those of 5, 10 and 20 neighbours that there are training nodes for, at least 1."""
-    fewest = min(int(part.train_mask.sum()) for part in evaluate.node_splits(data, seed=seed))
+    fewest = min(int(part.train_mask.sum()) for part in node_splits(data, seed=seed))
     return [k for k in KS if k <= fewest] or [1]
 
 

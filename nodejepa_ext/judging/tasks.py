@@ -30,11 +30,12 @@ from sklearn.metrics import (
     silhouette_score,
 )
 from sklearn.neighbors import NearestNeighbors
-from torch import Generator, Tensor
+from torch import Tensor
 from torch_geometric.data import Data
 
 import run_full
 from nodejepa_ext.judging.baselines import fastrp
+from nodejepa_ext.judging.splits import PARTS, labelled, labels, node_splits
 from nodejepa_ext.judging.stats import interval
 from run_full import (
     Config,
@@ -52,15 +53,14 @@ Report = dict[str, Any]
 Floats = NDArray[np.floating[Any]]
 PairScores = Callable[[Tensor], Floats]  # pairs [2, P] -> [P], larger where an edge is likelier
 
-PARTS = ("train_mask", "val_mask", "test_mask")
-RANDOM_SPLITS, FEWEST_LABELLED = 20, 20  # fewer nodes than that leave a part with one
 SILHOUETTE_NODES = 10_000  # its cost is quadratic
 
 
 def linear(
-    z: Tensor | ArrayLike, data: Data, *, splits: int | None = None, seed: int = 0
+    z: Tensor | ArrayLike, data: Data | ArrayLike, *, splits: int | None = None, seed: int = 0
 ) -> Report:
     """Test accuracy of `run_full.linear_probe`, which chooses C and scaling on validation nodes.
+    data: a Data with y and, if any, masks, or labels alone [N], see `labelled`.
 
     Returns the mean over the splits of `node_splits`, std, low and high (95% t interval), n, and
     rows {split, val, test, c, scaling}. Splits share nodes: the interval is of the draw of splits
@@ -73,7 +73,7 @@ def linear(
 
 def knn(
     z: Tensor | ArrayLike,
-    data: Data,
+    data: Data | ArrayLike,
     ks: Sequence[int] = (5, 10, 20),
     *,
     splits: int | None = None,
@@ -103,7 +103,7 @@ def knn(
 
 def cluster(
     z: Tensor | ArrayLike,
-    data: Data | None = None,
+    data: Data | ArrayLike | None = None,
     *,
     n_clusters: int | None = None,
     seeds: int = 10,
@@ -114,7 +114,8 @@ def cluster(
     nodes drawn by the seed where there are more; 0 where k-means finds one cluster only) and,
     with labels, of nmi (arithmetic mean) and ari over labelled nodes: mean, std, low, high, n each.
     ValueError: n_clusters outside 2 to N - 1, or None without labels; seeds below 1."""
-    y = None if data is None or "y" not in data else labels(data)
+    known_data = None if data is None else labelled(data)
+    y = None if known_data is None or "y" not in known_data else labels(known_data)
     unit = F.normalize(embedding(z, None if y is None else len(y))).numpy()
     known = np.empty(0, int) if y is None else np.flatnonzero(y >= 0)
     truth = None if y is None else y.numpy()[known]
@@ -245,73 +246,6 @@ def controls(
         "FastRP": fastrp(data, out, seed=seed),
         "FastRP on features": fastrp(data, out, features=True, seed=seed),
     }
-
-
-def node_splits(data: Data, splits: int | None = None, seed: int = 0) -> list[Data]:
-    """The graph's own masks [N] or [N, k], k splits; without any, or with `splits`, that many (20)
-    random ones: uniformly 10% training, 10% validation, 80% test (BGRL, Thakoor et al. 2022).
-
-    Each: y [N] and the three masks [N] bool, on the cpu; a node labelled -1 is in none.
-    ValueError: no labels, or not one integer a node; a mask missing or misshapen; random splits of
-    fewer than 20 labelled nodes; a split whose parts overlap, one of which is empty, or whose
-    training nodes are of one class."""
-    y = labels(data)  # [N]
-    if splits is None and any(part in data for part in PARTS):
-        drawn = official_splits(data, len(y))
-    else:
-        drawn = random_splits(y, RANDOM_SPLITS if splits is None else splits, seed)
-    found = []
-    for i, masks in enumerate((drawn & (y >= 0)[:, None]).unbind(2)):  # masks [3, N]
-        for name, mask in zip(PARTS, masks, strict=True):
-            if not mask.any():
-                raise ValueError(f"{name}: no labelled node in split {i}, expected at least one")
-        if (masks.sum(0) > 1).any():
-            raise ValueError(f"{', '.join(PARTS)}: they overlap in split {i}, expected disjoint")
-        if len(y[masks[0]].unique()) < 2:
-            text = f"the training nodes of split {i} are of one class, expected at least two"
-            raise ValueError(f"data.y: {text}")
-        found.append(Data(y=y, num_nodes=len(y), **dict(zip(PARTS, masks, strict=True))))
-    return found
-
-
-def official_splits(data: Data, n: int) -> Tensor:
-    """[3, N, k] bool; a mask [N] beside others [N, k] is that of all k."""
-    if missing := [part for part in PARTS if part not in data]:
-        raise ValueError(f"{missing[0]}: missing, expected all of {', '.join(PARTS)}, or none")
-    masks = {part: data[part].cpu().bool() for part in PARTS}
-    k = max(mask.shape[-1] if mask.ndim == 2 else 1 for mask in masks.values())
-    for part, mask in masks.items():
-        if tuple(mask.shape) not in {(n,), (n, 1), (n, k)}:
-            raise ValueError(f"{part} has shape {tuple(mask.shape)}: expected ({n},) or ({n}, {k})")
-    return torch.stack([mask.reshape(n, -1).expand(n, k) for mask in masks.values()])
-
-
-def random_splits(y: Tensor, splits: int, seed: int) -> Tensor:
-    """[3, N, splits] bool, over the labelled nodes of y [N]; the first of more are those of few."""
-    nodes, generator = (y >= 0).nonzero()[:, 0], Generator().manual_seed(seed)
-    if len(nodes) < FEWEST_LABELLED:
-        text = f"{len(nodes)} labelled nodes, expected at least {FEWEST_LABELLED}"
-        raise ValueError(f"data.y: {text} for random splits")
-    if splits < 1:
-        raise ValueError(f"splits = {splits}: expected at least 1")
-    tenth = round(len(nodes) / 10)
-    drawn = torch.zeros(3, len(y), splits, dtype=torch.bool)
-    for i in range(splits):
-        order = nodes[torch.randperm(len(nodes), generator=generator)]
-        for part, some in enumerate(order.tensor_split((tenth, 2 * tenth))):
-            drawn[part, some, i] = True
-    return drawn
-
-
-def labels(data: Data) -> Tensor:
-    """data.y [N] on the cpu; ValueError: there is none, or it is not one integer a node."""
-    if "y" not in data:
-        raise ValueError("data.y: missing, expected one integer a node, -1 where there is no label")
-    y = data.y.cpu()
-    if y.ndim != 1 or y.is_floating_point():
-        text = f"{y.dtype} of shape {tuple(y.shape)}, expected one integer a node"
-        raise ValueError(f"data.y: {text}")
-    return y.long()
 
 
 def embedding(z: Tensor | ArrayLike, n: int | None = None) -> Tensor:

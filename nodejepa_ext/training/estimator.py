@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
+from itertools import zip_longest
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
+from sklearn import get_config
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
 from torch_geometric.data import Data
 
-from nodejepa_ext.graphs.archives import CSR, Array
-from nodejepa_ext.graphs.graph import Graph, read_graph
+from nodejepa_ext.graphs.graph import Graph
+from nodejepa_ext.graphs.objects import graph_of
 from nodejepa_ext.graphs.scaling import Scaling
 from nodejepa_ext.parts.choice import Parts
 from nodejepa_ext.training import batches
@@ -32,11 +32,10 @@ class NodeJEPA(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Self-supervised: fit learns an encoder from one graph, transform embeds its nodes, the same
     graph with more nodes, or another graph with the same features. Labels never enter.
 
-    A graph, X below, is a PyG Data; a tuple (x, edges) or (x, edges, weights) of x [N, F], an
-    array, tensor or SciPy sparse matrix, or None for none, edges [2, E] or, where that cannot be
-    meant, [E, 2], or a SciPy adjacency matrix [N, N], and weights [E]; or anything else that
-    `read_graph` takes. A graph that comes from `read_graph` is best read with normalise="none",
-    so that the statistics of the training graph serve every other.
+    A graph, X below, is what `graph_of` takes: a PyG Data; a tuple (x, edges) or (x, edges,
+    weights) of arrays, tensors, SciPy matrices or data frames of any kind; networkx; a file. Of
+    files and Graphs, features are taken as they were read: read them with normalise="none", so
+    that the statistics of the training graph serve every other.
 
     preset: auto, best, card or bgrl, see `preset_for`. normalise: see `read_graph`; learnt in
     fit, applied in transform. All other parameters are fields of `run_full.Config`, None: as the
@@ -44,9 +43,17 @@ class NodeJEPA(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     is chosen by `label_free`. batch_nodes: of the subgraphs to train on, where the whole graph
     does not fit; transform then goes in chunks of as many nodes. 0: the whole graph at once.
 
-    Fitted: embedding_ [N, D] float32; encoder_; config_; scaling_; n_features_in_, F;
+    out: D, the width of the embedding, also where own features are half of it; odd, it goes
+    without them.
+
+    Fitted: embedding_ [N, D] float32; node_id_ [N], the ids of its rows; encoder_; config_;
+    scaling_; n_features_in_, F; feature_names_in_ [F], where x was a data frame of named columns;
     loss_curve_, a number an epoch; notices_, what was mended in the graph, or assumed.
-    The same seed on the same machine gives the same bits."""
+    set_output(transform="pandas") gives frames whose index is the nodes' ids.
+    The same seed on the same machine gives the same bits.
+
+    Rows of one graph depend on each other: `cross_val_score` and its like, which fit on some rows
+    of X, have nothing to split here. Fit once, and judge by `nodejepa_ext.evaluate`."""
 
     def __init__(
         self,
@@ -83,33 +90,47 @@ class NodeJEPA(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """X: a graph; y, and labels in X, are ignored. GraphError: no sound graph. ValueError: a
-        parameter that holds what it may not. RunError 6: too little memory; 7: the loss is not
-        finite."""
-        graph = graph_of(X)
+        parameter that holds what it may not, or X without edges. RunError 6: too little memory;
+        7: the loss is not finite."""
+        given = graph_of(X)
+        graph = given.graph
         scaling = Scaling.fit(graph.data.x, self.normalise)
         data = scaling.prepare(graph)
-        config, why = self._config(data, scaling.rule == "structural")
+        config, notices = self._config(data, scaling.rule == "structural")
         batches.check(self.batch_nodes, Parts())
         check_memory(data, config, batch_nodes=self.batch_nodes)
         result = batches.train(config, data, self.batch_nodes, keep=label_free, on_epoch=patience)
         assert result.state
         self.encoder_, self.config_, self.scaling_ = result.state.encoder, config, scaling
         self.embedding_: Floats = result.z.numpy()
+        self.node_id_ = ids_of(graph)
         self.loss_curve_ = [row["loss"] for row in result.state.rows]
         self.n_features_in_ = data.x.shape[1]
-        self.notices_ = [*graph.notices, why]
+        if given.columns is not None:
+            self.feature_names_in_ = np.array(given.columns, object)
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+        self.notices_ = [*graph.notices, *notices]
+        if graph.data.edge_weight is not None:
+            low, high = graph.data.edge_weight.aminmax()
+            self.notices_.append(f"edge weights used, from {low:.4g} to {high:.4g}")
         return self
 
-    def transform(self, X: Any) -> Floats:
-        """z [N, D] of a graph with the training graph's F features. GraphError: no sound graph.
-        ValueError: it has other features. NotFittedError: before fit."""
+    def transform(self, X: Any) -> Any:
+        """z [N, D] of a graph with the training graph's F features: an array, or the container of
+        `set_output`. GraphError: no sound graph. ValueError: it has other features, or others'
+        names. NotFittedError: before fit."""
         check_is_fitted(self)
-        data = self.scaling_.prepare(graph_of(X), self.n_features_in_)
-        return batches.embed(self.encoder_, data, self.batch_nodes).numpy()
+        given = graph_of(X)
+        self._same_columns(given.columns)
+        data = self.scaling_.prepare(given.graph, self.n_features_in_)
+        z = batches.embed(self.encoder_, data, self.batch_nodes).numpy()
+        return self._labelled(z, ids_of(given.graph))
 
-    def fit_transform(self, X: Any, y: Any = None) -> Floats:
-        """embedding_ [N, D] after fit, whose errors it has."""
-        return self.fit(X, y).embedding_
+    def fit_transform(self, X: Any, y: Any = None) -> Any:
+        """embedding_ [N, D] after fit, whose errors it has, as `transform` gives it."""
+        self.fit(X, y)
+        return self._labelled(self.embedding_, self.node_id_)
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """nodejepa0 to nodejepa{D - 1}. NotFittedError: before fit."""
@@ -117,8 +138,25 @@ class NodeJEPA(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         names = [f"nodejepa{i}" for i in range(self.embedding_.shape[1])]
         return np.array(names, object)
 
-    def _config(self, data: Data, structural: bool) -> tuple[Config, str]:
-        """preset < settings < parameters, and why this preset; structural: see `auto`."""
+    def _labelled(self, z: Floats, ids: NDArray[Any]) -> Any:
+        """z [N, D]; with `set_output(transform="pandas")` a frame whose index is ids."""
+        own = getattr(self, "_sklearn_output_config", {}).get("transform")
+        if (own or get_config()["transform_output"]) != "pandas":
+            return z
+        import pandas
+
+        return pandas.DataFrame(z, index=pandas.Index(ids, name="id"))
+
+    def _same_columns(self, columns: list[str] | None) -> None:
+        """ValueError: names are known of fit and of now, and differ."""
+        trained = getattr(self, "feature_names_in_", None)
+        if columns is not None and trained is not None and columns != trained.tolist():
+            odd = [pair for pair in zip_longest(columns, trained) if pair[0] != pair[1]]
+            found, expected = odd[0]
+            raise ValueError(f"feature {found!r}, expected {expected!r}, as in training")
+
+    def _config(self, data: Data, structural: bool) -> tuple[Config, list[str]]:
+        """preset < settings < parameters, and why; structural: see `auto`."""
         named = {name: value for name, value in self.get_params().items() if name in FIELDS}
         settings = dict(self.settings or {})
         if bad := settings.keys() - (FIELDS - named.keys()):
@@ -126,50 +164,26 @@ class NodeJEPA(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"settings: {', '.join(sorted(bad))}: expected some of {own}")
         given = {name: value for name, value in named.items() if value is not None}
         base, why = preset_for(self.preset, data, structural=structural)
-        return adapted(base, settings | given), why
+        config = adapted(base, settings | given)
+        if self.out is None or not config.own_features:
+            return config, [why]
+        if config.out % 2 == 0:
+            half = replace(config, out=config.out // 2)
+            return half, [why, f"own features are half of the {config.out} dimensions"]
+        if self.own_features:
+            raise ValueError(f"out = {config.out}: expected an even number with own_features")
+        return replace(config, own_features=False), [why, "out is odd: without own features"]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
+        tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = []  # float32, whatever x is
         return tags
 
 
-def graph_of(source: Any) -> Graph:
-    """What `NodeJEPA` takes, with features as given and without labels. GraphError, ValueError."""
-    if isinstance(source, Graph):
-        source = source.data
-    elif isinstance(source, tuple):
-        source = Data.from_dict(arrays_of(*source))
-    if isinstance(source, Data):
-        named = source.to_dict()
-        kept = ("x", *CSR, "edge_index", "edge_weight", "num_nodes")
-        source = Data.from_dict({name: named[name] for name in kept if name in named})
-    return read_graph(source, normalise="none")
-
-
-def arrays_of(x: Any, edges: Any, weights: Any = None) -> dict[str, Any]:
-    """(x, edges) or (x, edges, weights) as attributes of a Data. ValueError: edges of no such
-    shape, or weights beside an adjacency matrix."""
-    found: dict[str, Any] = {}
-    if sparse.issparse(x):
-        csr = sparse.csr_array(x)
-        parts = csr.data, csr.indices, csr.indptr, np.array(csr.shape)
-        found = dict(zip(CSR, parts, strict=True))
-    elif x is not None:
-        found["x"] = array_of(x)
-    if sparse.issparse(edges):
-        if weights is not None:
-            raise ValueError("weights beside an adjacency matrix: expected edges [2, E]")
-        coo = sparse.coo_array(edges)
-        edges, weights = np.stack(coo.coords), None if (coo.data == 1).all() else coo.data
-        found["num_nodes"] = max(coo.shape)
-    edges = array_of(edges)
-    if edges.ndim != 2 or 2 not in edges.shape:
-        text = "expected [2, E], [E, 2] or a SciPy matrix [N, N]"
-        raise ValueError(f"edges has shape {edges.shape}: {text}")
-    found["edge_index"] = edges if len(edges) == 2 else edges.T
-    return found if weights is None else found | {"edge_weight": array_of(weights)}
-
-
-def array_of(values: Any) -> Array:
-    return np.asarray(values.detach().cpu().to_dense() if isinstance(values, Tensor) else values)
+def ids_of(graph: Graph) -> NDArray[Any]:
+    """[N], the names of the nodes."""
+    if graph.node_id is None:
+        return np.arange(graph.data.num_nodes)
+    return graph.node_id

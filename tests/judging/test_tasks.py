@@ -38,8 +38,8 @@ from torch_geometric.data import Data
 import run_full
 from nodejepa_ext.judging import tasks as evaluate
 from nodejepa_ext.judging.baselines import fastrp
+from nodejepa_ext.judging.splits import PARTS, labelled, node_splits, random_splits
 from nodejepa_ext.judging.tasks import (
-    PARTS,
     LinkSplit,
     cluster,
     collapse,
@@ -48,7 +48,6 @@ from nodejepa_ext.judging.tasks import (
     linear,
     link,
     link_controls,
-    node_splits,
     ranking,
     split_edges,
 )
@@ -97,13 +96,13 @@ def test_random_labels_score_chance() -> None:
 @given(n=st.integers(20, 90), unlabelled=st.integers(0, 20), seed=st.integers(0, 99))
 def test_random_splits(n: int, unlabelled: int, seed: int) -> None:
     y = torch.cat([torch.full((unlabelled,), -1), torch.arange(n) % 2 * 3])
-    found = evaluate.random_splits(y, 3, seed)  # [3, N, 3]
+    found = random_splits(y, 3, seed)  # [3, N, 3]
     assert torch.equal(found.sum(0), (y >= 0).long()[:, None].expand(-1, 3))
     tenth = round(n / 10)
     assert found.sum(1).tolist() == [[tenth] * 3, [tenth] * 3, [n - 2 * tenth] * 3]
-    assert torch.equal(evaluate.random_splits(y, 2, seed), found[:, :, :2])
+    assert torch.equal(random_splits(y, 2, seed), found[:, :, :2])
     assert not torch.equal(found[:, :, 0], found[:, :, 1])
-    assert not torch.equal(found, evaluate.random_splits(y, 3, seed + 1))
+    assert not torch.equal(found, random_splits(y, 3, seed + 1))
 
 
 def test_weights_stay_with_their_edges(data: Data) -> None:
@@ -427,3 +426,19 @@ def test_settings_out_of_range_are_refused(data: Data) -> None:
     complete = random_graph(6, 1.1, 0)
     with pytest.raises(ValueError, match="data.edge_index: 0 pairs have no edge"):
         split_edges(complete, val=0.2, test=0.2)
+
+
+def test_labels_alone_are_data_enough() -> None:
+    y = torch.arange(300) % 3
+    z = F.one_hot(y).float() + 0.01 * noise(300, 3)
+    names = np.array(["c", "a", "b"], object)[y.numpy()]
+    for labels in y, y.numpy(), y.tolist(), names:
+        assert linear(z.numpy(), labels, splits=2)["mean"] == 1.0
+        assert knn(z, labels, (1,), splits=2)["mean"] == 1.0
+        assert cluster(z, labels, seeds=1)["nmi"]["mean"] == 1.0
+    some = labelled([None, "x", "", "y", float("nan")])
+    assert some.y.tolist() == [-1, 0, -1, 1, -1]
+    assert labelled(np.array([1.0, np.nan, 3.0])).y.tolist() == [0, -1, 1]
+    for bad, text in ([[1, 2]], "shape"), ([0.5, 1.0], "holds 0.5: expected classes"):
+        with pytest.raises(ValueError, match=text):
+            labelled(bad)

@@ -12,6 +12,11 @@
 7. Every field of Config can be set, by one way only; None leaves it to the preset.
 8. A graph without features gets structural ones, and says so.
 9. Scaling of the training graph is read_graph's, bit for bit.
+10. Rows of a data frame are nodes by id: node_id_, feature_names_in_ and the index of pandas'
+    output are theirs, edges in a frame name ids, whatever their order or library.
+11. A table without edges is refused with the way to judge instead, also by cross_val_score.
+12. `out` is the width of the embedding, also beside own features.
+13. Weights of edges are used, and said.
 """
 
 from __future__ import annotations
@@ -20,12 +25,16 @@ from typing import Any
 
 import networkx as nx
 import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 import torch
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_score
 from sklearn.neighbors import kneighbors_graph
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import estimator_checks as conventions
@@ -33,33 +42,66 @@ from torch_geometric.data import Data
 
 import nodejepa_ext
 from nodejepa_ext.graphs.graph import GraphError, read_graph
+from nodejepa_ext.graphs.objects import graph_of
 from nodejepa_ext.graphs.scaling import Scaling
-from nodejepa_ext.training.estimator import NodeJEPA, graph_of
+from nodejepa_ext.training.estimator import NodeJEPA
 from run_full import Config
 
 SMALL: dict[str, Any] = dict(epochs=3, hidden=8, out=4, device="cpu")
 
 
-@pytest.mark.parametrize(
-    "check",
-    [
-        "check_estimator_cloneable",
-        "check_estimator_repr",
-        "check_estimator_tags_renamed",
-        "check_valid_tag_types",
-        "check_mixin_order",
-        "check_no_attributes_set_in_init",
-        "check_do_not_raise_errors_in_init_or_set_params",
-        "check_parameters_default_constructible",
-        "check_get_params_invariance",
-        "check_set_params",
-        "check_get_feature_names_out_error",
-    ],
-)
-def test_conventions(check: str) -> None:
-    """The checks that need no table X [n, features], which a graph is not: its nodes depend on
-    each other, so those that take a subset of rows, or one row, do not apply."""
-    getattr(conventions, check)("NodeJEPA", NodeJEPA())
+class OnRing(NodeJEPA):
+    """Takes a table, as scikit-learn's checks give: its rows are the nodes of a ring."""
+
+    def fit(self, X: Any, y: Any = None) -> OnRing:
+        return super().fit(ring(X))
+
+    def transform(self, X: Any) -> Any:
+        return super().transform(ring(X))
+
+    def fit_transform(self, X: Any, y: Any = None) -> Any:
+        return self.fit(X).embedding_
+
+
+class Tabular(OnRing):
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = True  # else there would be no checks to run
+        return tags
+
+
+def ring(x: Any) -> tuple[Any, np.ndarray]:
+    nodes = np.arange(x.shape[0] if hasattr(x, "shape") else len(x))
+    return x, np.stack([nodes, np.roll(nodes, -1)])
+
+
+SENTENCE = "GraphError, which is no ValueError, names the array and what was expected of it"
+NOT_APPLICABLE = {  # scikit-learn's check -> why not
+    "check_complex_data": SENTENCE,
+    "check_dtype_object": SENTENCE,
+    "check_estimators_empty_data_messages": SENTENCE,
+    "check_estimators_nan_inf": SENTENCE,
+    "check_fit1d": SENTENCE,
+    "check_fit2d_predict1d": SENTENCE,
+    "check_fit2d_1sample": "one node is no graph",
+    "check_methods_subset_invariance": "a node's embedding depends on the others",
+    "check_methods_sample_order_invariance": "on a ring, another order is another graph",
+    "check_transformer_data_not_an_array": "a graph is not one array",
+    "check_array_api_input": "runs only where SciPy's array API is switched on",
+}
+CHECKS = {}
+for found in conventions._yield_all_checks(Tabular(), legacy=True):
+    CHECKS[getattr(found, "func", found).__name__] = found
+
+
+@pytest.mark.parametrize("name", sorted(CHECKS.keys() - NOT_APPLICABLE.keys()))
+@pytest.mark.filterwarnings("ignore")
+def test_conventions(name: str) -> None:
+    CHECKS[name]("NodeJEPA", OnRing(epochs=2, hidden=8, out=4, device="cpu"))
+
+
+def test_checks_left_out_are_checks() -> None:
+    assert NOT_APPLICABLE.keys() <= CHECKS.keys()
 
 
 def test_life_of_an_estimator(data: Data) -> None:
@@ -122,7 +164,7 @@ def test_ways_to_give_a_graph(data: Data) -> None:
         assert np.array_equal(NodeJEPA(**SMALL).fit_transform(graph), weighted)
     assert not np.allclose(weighted, plain.embedding_)
     assert NodeJEPA(**SMALL).fit_transform((x, kneighbors_graph(x, 3))).shape == (60, 4)
-    square = graph_of((np.eye(3), [[0, 1], [2, 0]])).data.edge_index
+    square = graph_of((np.eye(3), [[0, 1], [2, 0]])).graph.data.edge_index
     assert {*map(tuple, square.t().tolist())} == {(0, 2), (2, 0), (1, 0), (0, 1)}
 
 
@@ -224,3 +266,77 @@ def test_settings(data: Data) -> None:
     ]:
         with pytest.raises(ValueError, match=text):
             clone(model).set_params(**changes).fit(data)
+
+
+FRAMES = {"pandas": pd.DataFrame, "polars": pl.DataFrame, "pyarrow": pa.table}
+
+
+@pytest.mark.parametrize("library", FRAMES)
+def test_frames_hold_nodes_by_id(library: str) -> None:
+    frame, rng = FRAMES[library], np.random.default_rng(0)
+    x = rng.normal(size=(6, 3))
+    ids = [f"n{i}" for i in (5, 4, 3, 2, 1, 0)]
+    columns = {"node_id": ids, **{f"f{i}": x[:, i] for i in range(3)}}
+    ends = {"source": ["n0", "n1", "n2", "n3", "n4"], "target": ["n1", "n2", "n3", "n4", "n5"]}
+    model = NodeJEPA(**SMALL).fit((frame(columns), frame(ends)))
+    assert model.node_id_.tolist() == ids
+    assert model.feature_names_in_.tolist() == ["f0", "f1", "f2"]
+    places = np.array([[5, 4, 3, 2, 1], [4, 3, 2, 1, 0]])
+    assert np.array_equal(model.embedding_, NodeJEPA(**SMALL).fit_transform((x, places)))
+    with pytest.raises(GraphError, match=r"edges: 1 ids of no row of x: 'x'"):
+        NodeJEPA(**SMALL).fit((frame(columns), frame({"source": ["n0"], "target": ["x"]})))
+    turned = frame({name: columns[name] for name in ("node_id", "f1", "f0", "f2")})
+    with pytest.raises(ValueError, match="feature 'f1', expected 'f0', as in training"):
+        model.transform((turned, frame(ends)))
+
+
+def test_the_index_of_pandas_is_the_id() -> None:
+    x = pd.DataFrame(np.random.default_rng(0).normal(size=(6, 2)), index=[5, 4, 3, 2, 1, 0])
+    edges = pd.DataFrame({"source": [0, 1, 2, 0, 0], "target": [1, 2, 3, 4, 5]})
+    x.columns = ["a", "b"]
+    model = NodeJEPA(**SMALL).set_output(transform="pandas")
+    z = model.fit_transform((x, edges))
+    assert z.index.tolist() == [5, 4, 3, 2, 1, 0] and z.index.name == "id"
+    assert z.columns.tolist() == [f"nodejepa{i}" for i in range(4)]
+    assert np.array_equal(z.loc[[0, 5]].to_numpy(), model.embedding_[[5, 0]])
+    by_place = NodeJEPA(**SMALL).fit_transform((x.to_numpy(), edges))
+    assert not np.array_equal(model.embedding_, by_place)
+    with pytest.raises(GraphError, match=r"x, its index: 1 missing"):
+        NodeJEPA().fit((x.set_axis([5.0, 4, 3, 2, 1, None]), edges))
+    with pytest.raises(GraphError, match=r"x, column 'a': String, expected numbers"):
+        NodeJEPA().fit((x.assign(a="word"), edges))
+
+
+def test_edges_alone_name_the_nodes() -> None:
+    edges = pd.DataFrame({"from": ["b", "a", "c"], "to": ["c", "b", "d"], "w": [1.0, 2.0, 3.0]})
+    model = NodeJEPA(**SMALL).fit((None, edges))
+    assert model.node_id_.tolist() == ["a", "b", "c", "d"]
+    assert "edge weights used, from 1 to 3" in model.notices_
+
+
+def test_rows_without_edges_are_no_graph() -> None:
+    x = np.random.default_rng(0).normal(size=(30, 4))
+    for table in x, pd.DataFrame(x), sparse.csr_array(x), torch.tensor(x), x.tolist():
+        with pytest.raises(ValueError, match=r"rows without edges .* expected \(X, edges\)"):
+            NodeJEPA().fit(table)
+    steps = make_pipeline(NodeJEPA(**SMALL), LogisticRegression())
+    with pytest.raises(ValueError, match=r"cannot be split by rows: .* nodejepa_ext.evaluate"):
+        cross_val_score(steps, x, np.arange(30) % 2, cv=3, error_score="raise")
+
+
+def test_out_is_the_width(data: Data) -> None:
+    for out, own, width in (4, True, 2), (4, None, 4), (5, None, 5):
+        model = NodeJEPA(epochs=1, hidden=8, out=out, own_features=own, device="cpu").fit(data)
+        assert model.embedding_.shape == (60, out) and model.config_.out == width
+    with pytest.raises(ValueError, match="out = 5: expected an even number with own_features"):
+        NodeJEPA(epochs=1, hidden=8, out=5, own_features=True, device="cpu").fit(data)
+
+
+def test_weights_are_said(data: Data) -> None:
+    weight = torch.ones(data.edge_index.shape[1]) * 2
+    assert (
+        "edge weights used, from 2 to 2"
+        in (
+            NodeJEPA(**SMALL).fit(Data(x=data.x, edge_index=data.edge_index, edge_weight=weight))
+        ).notices_
+    )
