@@ -12,6 +12,7 @@ __all__, __getattr__, __dir__ = lazy(
         "settings": ("preset", "preset_for", "resolve"),
         "facts": ("describe",),
         "memory": ("check_memory",),
+        "portable": ("Portable", "exported"),
         "stopping": ("label_free", "patience"),
     },
 )
