@@ -16,6 +16,7 @@ EXAMPLES = """\b
 Examples:
 nodejepa-ext embed runs/mine --out emb.csv
 nodejepa-ext embed runs/mine --graph grown.npz --out emb.parquet
+nodejepa-ext embed hub/mine --graph grown.npz --out emb.csv
 nodejepa-ext embed runs/mine --graph edges.csv --nodes nodes.csv --out emb.npz --overwrite
 
 SOURCE: as in `nodejepa-ext data check`: the training graph with more nodes and edges, or another
@@ -24,7 +25,7 @@ with the same features in the same order, which are scaled as in training. Nothi
 Exit codes: 0; 2 usage, other features, or a file that cannot be written; 3 no sound graph;
 4 a model that does not verify.
 """
-Run = Annotated[Path, typer.Argument(help="What nodejepa-ext train wrote.", metavar="RUN")]
+Run = Annotated[Path, typer.Argument(help="What train or export wrote.", metavar="RUN")]
 Other = Annotated[
     str | None,
     typer.Option("--graph", metavar="SOURCE", help="Another graph.", show_default="that of RUN"),
@@ -54,12 +55,13 @@ def embed(
     with sentences("nodejepa-ext embed"):
         import torch
 
-        from nodejepa_ext.training import embeddings
-        from nodejepa_ext.training.folder import load_model
+        from nodejepa_ext.training import embeddings, pretrained
+        from nodejepa_ext.training.folder import Model, load_model
 
         embeddings.writable(out, overwrite)
-        model, source = load_model(run), source_of(graph, edges, nodes)
-        if source is None:
+        model = pretrained.load(run) if pretrained.holds(run) else load_model(run)
+        source = source_of(graph, edges, nodes)
+        if source is None and isinstance(model, Model):
             torch.set_num_threads(model.meta["threads"])  # the bits of embeddings.npz
         read = embeddings.graph_for(model, run, source)
         for notice in read.notices:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +12,7 @@ from nodejepa_ext.commands.embed import Run
 
 if TYPE_CHECKING:
     from nodejepa_ext.training.folder import Model
+    from nodejepa_ext.training.pretrained import Pretrained
 
 EXAMPLES = """\b
 Examples:
@@ -24,46 +23,6 @@ Written: config.json, model.safetensors and README.md, the model card. Nothing i
 `hf upload OWNER/NAME hub/mine` would.
 Exit codes: 0; 2 usage, or a file that cannot be written; 4 a model that does not verify.
 """
-CARD = """---
-library_name: nodejepa
-tags:
-- graph-machine-learning
-- self-supervised-learning
-- node-embeddings
----
-
-# Node embeddings by Node-JEPA
-
-A self-supervised {encoder} of one graph's nodes: {features} features in, {dimensions} dimensions
-out. Trained on {nodes} nodes and {edges} edges, {epoch} epochs, seed {seed}; {labels}. It embeds
-that graph, the same graph with more nodes, and others with the same features in the same order.
-Embeddings of another encoder do not compare with its own. Effective rank in training:
-{effective_rank:.1f} of {dimensions}; mean pairwise cosine {cosine:.3f}.
-
-```python
-import json
-from pathlib import Path
-
-from safetensors.torch import load_file
-
-from nodejepa_ext import read_graph
-from nodejepa_ext.graphs.scaling import Scaling
-from run_full import Config, Encoder, Graph, embed
-
-folder = Path("{folder}")
-settings = json.loads((folder / "config.json").read_text())
-tensors = load_file(folder / "model.safetensors")
-mean, scale = (tensors.pop(f"scaling.{{name}}", None) for name in ("mean", "scale"))
-cfg = Config(**settings["config"])
-encoder = Encoder(cfg, settings["features"])
-encoder.load_state_dict(tensors)
-
-graph = read_graph("mygraph/", normalise="none")
-scaling = Scaling(settings["scaling"], mean, scale)  # features as in training
-data = scaling.prepare(graph, settings["features"])
-z = embed(encoder, Graph.of(data, cfg))  # [N, {dimensions}]
-```
-"""
 
 
 def export(
@@ -73,46 +32,40 @@ def export(
 ) -> None:
     """Write config.json, model.safetensors and a model card; local files only."""
     with sentences("nodejepa-ext export"):
-        from nodejepa_ext.training.checkpoints import verify, write
+        from nodejepa_ext.training import pretrained
         from nodejepa_ext.training.folder import load_model
 
         model = load_model(run)
-        weights = verify(run / "model.safetensors", model.meta["files"]["model.safetensors"])
-        settings = settings_of(model)
-        files: dict[str, bytes | str] = {"model.safetensors": weights}
-        files |= {"README.md": card(model, settings, hub)}
-        files |= {"config.json": json.dumps(settings, indent=1) + "\n"}
-        held = [name for name in files if (hub / name).exists()]
-        if held and not overwrite:
-            text = f"{hub}: holds {', '.join(sorted(held))}; --overwrite replaces"
-            raise FileExistsError(text)
-        hub.mkdir(parents=True, exist_ok=True)
-        for name, payload in files.items():
-            write(hub / name, payload)
+        pretrained.save(handed_on(model), hub, trained(model), overwrite=overwrite)
     typer.echo(hub)
 
 
-def settings_of(model: Model) -> dict[str, Any]:
-    """config.json: all that rebuilds the encoder, and how it was trained; no paths."""
+def handed_on(model: Model) -> Pretrained:
+    """All that embeds, and how it was trained; no paths."""
+    from nodejepa_ext.training.folder import batch_nodes_of
+    from nodejepa_ext.training.pretrained import Pretrained
+
     meta, graph = model.meta, model.meta["graph"]
-    config = asdict(model.cfg) | {"device": "auto"}
-    about = {"model_type": "node-jepa", "config": config, "features": model.features}
-    about |= {"scaling": model.scaling.rule, "columns": graph.get("columns")}
-    about |= {"graph": {key: graph[key] for key in ("nodes", "edges", "sha256")}}
-    return about | {"figures": meta["figures"], "versions": meta["versions"]}
+    about: dict[str, Any] = {"graph": {key: graph[key] for key in ("nodes", "edges", "sha256")}}
+    about |= {"figures": meta["figures"], "versions": meta["versions"]}
+    return Pretrained(
+        model.encoder,
+        model.cfg,
+        model.scaling,
+        model.features,
+        graph.get("columns"),
+        batch_nodes_of(meta),
+        about,
+    )
 
 
-def card(model: Model, settings: dict[str, Any], folder: Path) -> str:
-    """The model card, README.md of the layout."""
-    figures, cfg = settings["figures"], model.cfg
+def trained(model: Model) -> str:
+    """What the model card says of the training."""
+    graph, figures = model.meta["graph"], model.meta["figures"]
     labels = "labels of validation nodes chose the epoch" if "val" in figures else "no labels"
-    return CARD.format(
-        **settings["graph"],
-        **{key: figures[key] for key in ("epoch", "effective_rank", "cosine")},
-        encoder=cfg.encoder.upper(),
-        features=model.features,
-        dimensions=cfg.out * (1 + cfg.own_features),
-        seed=cfg.seed,
-        labels=labels,
-        folder=folder,
+    return (
+        f"Trained on {graph['nodes']} nodes and {graph['edges']} edges, {figures['epoch']} epochs,"
+        f" seed {model.cfg.seed}; {labels}. Effective rank in training:"
+        f" {figures['effective_rank']:.1f} of {model.cfg.latent}; mean pairwise cosine"
+        f" {figures['cosine']:.3f}."
     )

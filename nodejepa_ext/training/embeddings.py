@@ -22,19 +22,23 @@ from nodejepa_ext.graphs.graph import Graph, read_graph
 from nodejepa_ext.graphs.scaling import names
 from nodejepa_ext.graphs.source import Source
 from nodejepa_ext.training.folder import Model, source_graph
+from nodejepa_ext.training.pretrained import Pretrained
 
 SUFFIXES = (".npy", ".npz", ".csv", ".parquet")
 Floats = NDArray[np.float32]
 
 
-def graph_for(model: Model, folder: Path, source: Source | None = None) -> Graph:
+def graph_for(model: Model | Pretrained, folder: Path, source: Source | None = None) -> Graph:
     """The training graph of the run in `folder`, or the one in `source`; x [N, F] as the encoder
     takes it. GraphError, ImportError: as in `read_graph`. ValueError: its features are not those
-    of training. RunError 3: the training graph is another now, or gone."""
+    of training, or there is no source and the model is without its run. RunError 3: the training
+    graph is another now, or gone."""
+    if source is None and isinstance(model, Pretrained):
+        raise ValueError(f"{folder}: a model without its training graph, expected --graph")
     if source is None:
         return source_graph(folder)
     graph = read_graph(**source._asdict(), normalise="none")
-    same_names(names(source.source, source.nodes), model.meta["graph"].get("columns"))
+    same_names(names(source.source, source.nodes), model.columns)
     data = model.scaling.prepare(graph, model.features)
     for name in ("y", *MASKS):
         data[name] = graph.data.get(name)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from itertools import zip_longest
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -18,7 +19,7 @@ from nodejepa_ext.graphs.graph import Graph
 from nodejepa_ext.graphs.objects import graph_of
 from nodejepa_ext.graphs.scaling import Scaling
 from nodejepa_ext.parts.choice import Parts
-from nodejepa_ext.training import batches
+from nodejepa_ext.training import batches, pretrained
 from nodejepa_ext.training.memory import check_memory
 from nodejepa_ext.training.settings import adapted, preset_for
 from nodejepa_ext.training.stopping import label_free, patience
@@ -135,8 +136,44 @@ class NodeJEPA(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """nodejepa0 to nodejepa{D - 1}. NotFittedError: before fit."""
         check_is_fitted(self)
-        names = [f"nodejepa{i}" for i in range(self.embedding_.shape[1])]
+        names = [f"nodejepa{i}" for i in range(self.config_.latent)]
         return np.array(names, object)
+
+    def save_pretrained(self, folder: str | Path, *, overwrite: bool = False) -> None:
+        """Writes what `transform` needs, see `pretrained.save`. NotFittedError: before fit."""
+        check_is_fitted(self)
+        pretrained.save(self._model(), Path(folder), self._trained(), overwrite=overwrite)
+
+    def push_to_hub(self, name: str, **hub: Any) -> str:
+        """Sends it to the Hugging Face Hub, see `pretrained.push`. NotFittedError: before fit."""
+        check_is_fitted(self)
+        return pretrained.push(self._model(), name, self._trained(), **hub)
+
+    @classmethod
+    def from_pretrained(cls, where: str | Path, **hub: Any) -> Self:
+        """Ready to transform: from a folder that `save_pretrained` or `nodejepa-ext export` wrote,
+        or, by OWNER/NAME, from the Hugging Face Hub, see `pretrained.fetch`. It has no embedding_
+        and no loss_curve_. RunError 4: no such model, or a damaged one."""
+        found = pretrained.load(pretrained.fetch(where, **hub))
+        named = {k: v for k, v in asdict(found.cfg).items() if k in cls().get_params()}
+        named |= {"out": found.cfg.latent, "batch_nodes": found.batch_nodes}
+        others = {k: v for k, v in asdict(found.cfg).items() if k not in named}
+        model = cls(normalise=found.scaling.rule, settings=others, **named)
+        model.encoder_, model.config_, model.scaling_ = found.encoder, found.cfg, found.scaling
+        model.n_features_in_ = found.features
+        if found.columns is not None:
+            model.feature_names_in_ = np.array(found.columns, object)
+        return model
+
+    def _model(self) -> pretrained.Pretrained:
+        names = getattr(self, "feature_names_in_", None)
+        columns = None if names is None else names.tolist()
+        parts = self.encoder_, self.config_, self.scaling_, self.n_features_in_
+        return pretrained.Pretrained(*parts, columns, self.batch_nodes)
+
+    def _trained(self) -> str:
+        nodes = len(getattr(self, "embedding_", ())) or "some"
+        return f"Trained on {nodes} nodes, seed {self.config_.seed}; no labels."
 
     def _labelled(self, z: Floats, ids: NDArray[Any]) -> Any:
         """z [N, D]; with `set_output(transform="pandas")` a frame whose index is ids."""

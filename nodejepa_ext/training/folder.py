@@ -54,6 +54,11 @@ class Model(NamedTuple):
     meta: Meta  # run.json
     scaling: Scaling  # fitted to the training graph; rule "structural": it had no features
 
+    @property
+    def columns(self) -> list[str] | None:
+        """[F] names of the features, where they are known."""
+        return self.meta["graph"].get("columns")
+
     def embed(self, data: Data) -> Tensor:
         """z [N, D] on the cpu: in chunks, if it was trained on subgraphs."""
         return batches.embed(self.encoder, data, batch_nodes_of(self.meta))

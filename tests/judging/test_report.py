@@ -207,8 +207,9 @@ def test_export(run: Path, data: Data, tmp_path: Path, monkeypatch: pytest.Monke
         assert settings["config"]["hidden"] == 8 and str(tmp_path) not in json.dumps(settings)
         (block,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
         names: dict[str, Any] = {}
+        monkeypatch.chdir(hub.parent)
         exec(block.replace("mygraph/", str(tmp_path / "graph.npz")), names)
-        assert np.array_equal(names["z"].numpy(), np.load(run / "embeddings.npz")["z"])
+        assert np.array_equal(names["z"], np.load(run / "embeddings.npz")["z"])
     done = call("export", run, "--hub", tmp_path / "hub/False")
     assert done.exit_code == 2 and "--overwrite replaces" in done.stderr
     assert call("export", run, "--hub", tmp_path / "hub/False", "--overwrite").exit_code == 0

@@ -1,0 +1,184 @@
+"""A trained encoder as a folder to hand on: config.json, model.safetensors and a model card.
+
+Apart from folder.py, whose folders hold a whole run: here is what embeds other graphs, in the
+layout of the Hugging Face Hub, of a run or of a fitted estimator. Nothing is sent or fetched unless
+a function of that name is called. Shapes: N nodes, F features, D latent dimensions.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Data
+
+import run_full
+from nodejepa_ext.graphs.scaling import Scaling
+from nodejepa_ext.parts.choice import Parts
+from nodejepa_ext.training import batches
+from nodejepa_ext.training.checkpoints import write
+from run_full import Config, RunError
+
+TYPE = "node-jepa"
+MODEL, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+LARGEST = 1 << 20  # bytes of config.json
+TEXT = """---
+library_name: nodejepa
+tags:
+- graph-machine-learning
+- self-supervised-learning
+- node-embeddings
+---
+
+# Node embeddings by Node-JEPA
+
+A self-supervised {encoder} of one graph's nodes: {features} features in, {dimensions} dimensions
+out. {trained} It embeds that graph, the same graph with more nodes, and others with the same
+features in the same order. Embeddings of another encoder do not compare with its own.
+
+```python
+from nodejepa_ext import NodeJEPA, read_graph
+
+model = NodeJEPA.from_pretrained({folder})
+z = model.transform(read_graph("mygraph/", normalise="none"))  # [N, {dimensions}]
+```
+"""
+
+
+class Pretrained(NamedTuple):
+    """What embeds a graph."""
+
+    encoder: nn.Module  # a run_full.Encoder in evaluation mode
+    cfg: Config
+    scaling: Scaling
+    features: int  # F
+    columns: list[str] | None = None  # [F] names of the features, where they are known
+    batch_nodes: int = 0  # of the chunks to embed in; 0: at once
+    about: dict[str, Any] | None = None  # of the training, for those who read config.json
+
+    def embed(self, data: Data) -> Tensor:
+        """z [N, D] on the cpu, of features that `scaling` prepared."""
+        return batches.embed(self.encoder, data, self.batch_nodes)
+
+
+def save(model: Pretrained, folder: Path, trained: str, *, overwrite: bool = False) -> None:
+    """Writes the layout, config.json last; trained: a sentence of the card. FileExistsError: one of
+    its files is there already. OSError: it cannot be written."""
+    held = [name for name in (CARD, CONFIG, MODEL) if (folder / name).exists()]
+    if held and not overwrite:
+        raise FileExistsError(f"{folder}: holds {', '.join(held)}; --overwrite replaces")
+    tensors = {k: t.cpu().contiguous() for k, t in model.encoder.state_dict().items()}
+    for name in ("mean", "scale"):
+        if (value := getattr(model.scaling, name)) is not None:
+            tensors[f"scaling.{name}"] = value.cpu().contiguous()
+    settings: dict[str, Any] = {"model_type": TYPE, "config": asdict(model.cfg)}
+    settings["config"]["device"] = "auto"
+    settings["features"] = model.features
+    settings["scaling"] = model.scaling.rule
+    settings["columns"] = model.columns
+    settings["batch_nodes"] = model.batch_nodes
+    card = TEXT.format(
+        encoder=model.cfg.encoder.upper(),
+        features=model.features,
+        dimensions=model.cfg.latent,
+        trained=trained,
+        folder=json.dumps(folder.name),
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    write(folder / MODEL, safetensors.torch.save(tensors))
+    write(folder / CARD, card)
+    write(folder / CONFIG, json.dumps(settings | (model.about or {}), indent=1) + "\n")
+
+
+def holds(folder: Path) -> bool:
+    """Whether it is a folder of this layout, rather than one of a run."""
+    return (folder / CONFIG).is_file() and not (folder / "run.json").exists()
+
+
+def load(folder: Path) -> Pretrained:
+    """From a folder of the layout. RunError 4: it is none, or its files do not fit each other."""
+    try:
+        settings = settings_in(folder / CONFIG)
+        cfg = Config(**settings["config"])
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise RunError(f"{folder / CONFIG}: {error}; expected a model of this project", 4) from None
+    try:
+        run_full.placement(cfg)
+    except ValueError:  # trained on another machine
+        cfg = replace(cfg, device="auto")
+    path = folder / MODEL
+    try:
+        tensors = safetensors.torch.load(path.read_bytes())
+        mean, scale = (tensors.pop(f"scaling.{name}", None) for name in ("mean", "scale"))
+        with torch.random.fork_rng(devices=[]):
+            encoder = run_full.Encoder(cfg, settings["features"])
+        encoder.load_state_dict(tensors)
+    except (OSError, safetensors.SafetensorError, RuntimeError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise RunError(f"{path}: {first}; expected the weights of {CONFIG}", 4) from None
+    scaling = Scaling(settings["scaling"], mean, scale)
+    encoder = encoder.to(run_full.placement(cfg)[0]).eval()
+    return Pretrained(
+        encoder,
+        cfg,
+        scaling,
+        settings["features"],
+        settings.get("columns"),
+        settings.get("batch_nodes", 0),
+    )
+
+
+def settings_in(path: Path) -> dict[str, Any]:
+    """config.json of the layout. ValueError: it is another's, too long, or of other types."""
+    if not path.is_file() or path.stat().st_size > LARGEST:
+        raise ValueError(f"expected a file of at most {LARGEST} bytes")
+    settings = json.loads(path.read_bytes())
+    if not isinstance(settings, dict) or settings.get("model_type") != TYPE:
+        raise ValueError(f"expected model_type {TYPE!r}")
+    wanted = {"config": dict, "features": int, "scaling": str}
+    for name, kind in wanted.items():
+        if not isinstance(settings.get(name), kind):
+            raise ValueError(f"{name} = {settings.get(name)!r}: expected {kind.__name__}")
+    if settings["scaling"] not in ("rows", "columns", "none", "structural"):
+        raise ValueError(f"scaling = {settings['scaling']!r}: expected a rule")
+    if not 0 < settings["features"] < 2**31:
+        raise ValueError(f"features = {settings['features']}: expected a number above 0")
+    columns = settings.get("columns")
+    if columns is not None:
+        named = isinstance(columns, list) and all(isinstance(name, str) for name in columns)
+        if not named or len(columns) != settings["features"]:
+            raise ValueError(f"columns: expected {settings['features']} names")
+    batches.check(settings.get("batch_nodes", 0), Parts())
+    return settings
+
+
+def fetch(where: str | Path, **hub: Any) -> Path:
+    """The folder `where`, or that of a model of this name on the Hugging Face Hub, downloaded; hub:
+    what `huggingface_hub.snapshot_download` takes, such as revision, token, local_files_only.
+    FileNotFoundError: no such folder, and no name of the Hub. ImportError: no huggingface_hub."""
+    if Path(where).is_dir():
+        return Path(where)
+    name = str(where)
+    if name.count("/") != 1 or name.startswith((".", "/", "~")) or name.endswith("/"):
+        raise FileNotFoundError(f"{where}: expected a folder, or OWNER/NAME of the Hub")
+    from huggingface_hub import snapshot_download
+
+    return Path(snapshot_download(name, allow_patterns=[CARD, CONFIG, MODEL], **hub))
+
+
+def push(model: Pretrained, name: str, trained: str, **hub: Any) -> str:
+    """Sends the layout to the Hub, as OWNER/NAME -> the address of the commit; hub: what
+    `huggingface_hub.ModelHubMixin.push_to_hub` takes, such as token, private, commit_message.
+    ImportError: no huggingface_hub."""
+    from huggingface_hub import ModelHubMixin
+
+    class Layout(ModelHubMixin):
+        def _save_pretrained(self, save_directory: Path) -> None:
+            save(model, save_directory, trained)
+
+    return str(Layout().push_to_hub(name, **hub))
