@@ -1,35 +1,31 @@
 """Training on subgraphs, and inference in chunks of nodes: for graphs that do not fit at once.
 
-Apart from run_full.py, which has the only training loop: here is a Sampler for it, a step's
-subgraph grown breadth-first, and an Embedder, of the whole graph in chunks. Batch norm, regulariser
-and degrees of a step are the subgraph's. Shapes: N nodes, N' with a [REG] node, E undirected edges,
-F features, D latent dimensions, B nodes of a subgraph, C of a chunk, H heads.
+Apart from run_full.py, which has the only training loop: here is a Sampler for it, of subgraphs
+that cover every node once a pass, and an Embedder, of the whole graph in chunks. Batch norm,
+regulariser and degrees of a step are the subgraph's. Shapes: N nodes, N' with a [REG] node, E
+undirected edges, F features, D latent dimensions, C nodes of a chunk, H heads.
 """
 
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 import torch_geometric.utils as pyg
-from numpy.typing import NDArray
 from scipy import sparse
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 from torch_geometric.data import Data
 
 import run_full
 from nodejepa_ext.parts.choice import Parts
+from nodejepa_ext.training.passes import Passes
 from run_full import Config, Embedder, Graph, Layer, Result, Sampler, matrix, product
 
-REGION = 512  # nodes that a root is expected to grow to: a subgraph begins with B / REGION
-Ints = NDArray[np.int64]
 Rows = Callable[[slice], Tensor]  # of some of the N' nodes
 
 
@@ -44,9 +40,10 @@ def check(batch_nodes: Any, parts: Parts, n: int | None = None) -> None:
 
 def train(cfg: Config, data: Data, batch_nodes: int, **seams: Any) -> Result:
     """`run_full.train`, its errors and seams, each of its cfg.epochs steps on another subgraph of
-    batch_nodes nodes; 0 or at least N: on the whole graph. Every evaluation is of the whole graph,
-    as by `embed`. mask_fn and regulariser see subgraphs alone. ValueError: make_encoder without an
-    embedder, for inference in chunks knows `run_full.Encoder` alone."""
+    at most batch_nodes nodes, every node once in ceil(N / batch_nodes) steps; 0 or at least N: on
+    the whole graph. Every evaluation is of the whole graph, as by `embed`. mask_fn and regulariser
+    see subgraphs alone. ValueError: make_encoder without an embedder, for inference in chunks knows
+    `run_full.Encoder` alone."""
     within = 0 < batch_nodes < len(data.x)
     if within and "make_encoder" in seams and "embedder" not in seams:
         text = "expected an embedder beside make_encoder"
@@ -80,12 +77,11 @@ class Subgraphs:
         self.data = joined_for(cfg, data)
         self.cfg = replace(cfg, neighbours=0)  # they are joined already
         self.nodes = nodes
-        self.adjacency = adjacency(self.data)
+        self.passes = Passes(self.data, adjacency(self.data), nodes, cfg.seed)
 
     def sample(self, step: int) -> Graph:
-        """The Sampler: of `nodes` nodes."""
-        part = batch(self.data, self.adjacency, self.nodes, self.cfg.seed, step)
-        return Graph.of(part, self.cfg)
+        """The Sampler: of about `nodes` nodes, see `Passes`."""
+        return Graph.of(self.passes.subgraph(step), self.cfg)
 
     def embed(self, encoder: nn.Module) -> Tensor:
         """The Embedder: z [N, D], in chunks of `nodes` nodes."""
@@ -105,41 +101,6 @@ def adjacency(data: Data) -> sparse.csr_array:
     edges, weight = pyg.remove_self_loops(data.edge_index, run_full.edge_weights(data))
     edges, weight = pyg.to_undirected(edges, weight, n, reduce="max")
     return sparse.csr_array((weight.numpy(), edges.numpy()), (n, n))
-
-
-def batch(data: Data, graph: sparse.csr_array, nodes: int, seed: int, step: int) -> Data:
-    """The subgraph of a step: x [B, F], all edges between its nodes both ways, and their weights if
-    any; no labels, no masks. graph: `adjacency` of data."""
-    word = np.random.SeedSequence(seed, spawn_key=(step,)).generate_state(1)[0]
-    return induced(data, graph, grow(graph, nodes, Generator().manual_seed(int(word))))
-
-
-def induced(data: Data, graph: sparse.csr_array, nodes: Ints) -> Data:
-    """Of `batch`, for given nodes [B]."""
-    inner = graph[nodes][:, nodes].tocoo()
-    edges = torch.from_numpy(np.stack(inner.coords).astype(np.int64))
-    weight = None if data.edge_weight is None else torch.from_numpy(inner.data)
-    return Data(x=data.x[torch.from_numpy(nodes)], edge_index=edges, edge_weight=weight)
-
-
-def grow(graph: sparse.csr_array, count: int, generator: Generator) -> Ints:
-    """nodes [count], sorted, count <= N: balls around random roots that grow a layer at a time, the
-    last layer cut at random. Where they fill their components, more roots follow, as many as those
-    before let expect to be enough."""
-    order = torch.randperm(graph.shape[0], generator=generator).numpy()
-    rank, inside = np.argsort(order), np.zeros(len(order), bool)
-    layer, used, left = order[:0], 0, count
-    while left > 0:
-        if not len(layer):
-            order = order[~inside[order]]
-            layer = order[: math.ceil(left * used / (count - left) if used else left / REGION)]
-            used += len(layer)
-        layer = layer[np.argsort(rank[layer])][:left]
-        inside[layer] = True
-        left -= len(layer)
-        reached = np.unique(graph[layer].indices)
-        layer = reached[~inside[reached]]
-    return np.flatnonzero(inside)
 
 
 def embed(encoder: Any, data: Data, chunk: int) -> Tensor:

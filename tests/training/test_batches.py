@@ -3,8 +3,9 @@
 1. `embed` in chunks of any size is `run_full.embed` to 1e-5: GCN and GAT, hops, skip, norm, own
    features, hops on the embedding, [REG], edge weights, isolated nodes. It leaves the mode alone.
 2. It makes no tensor of the size of x, and nothing as wide as a layer for every edge.
-3. `grow` gives as many nodes as asked, whatever the components; from one root, a ball. Every node
-   is in some step's subgraph. A seed's step has one subgraph, seeds and steps have others.
+3. The subgraphs of a pass hold every node once, in parts of nearly equal size, whatever the
+   components; passes and seeds differ, a step's is always the same. Cut from a grid, parts keep
+   far more edges than random nodes would.
 4. `induced` is PyG's subgraph; of edges that occur twice the larger weight stays.
 5. Of no batch or of all nodes, `train` is `run_full.train`, bit for bit.
 6. Every step is run_full's on that step's subgraph; every evaluation is of the whole graph and
@@ -45,11 +46,12 @@ import run_full
 from nodejepa_ext.bench import batches as bench_batches
 from nodejepa_ext.judging import report as judge
 from nodejepa_ext.parts.choice import Parts
-from nodejepa_ext.training import batches
+from nodejepa_ext.training import batches, passes
 from nodejepa_ext.training import folder as runs
 from nodejepa_ext.training.checkpoints import pack, unpack
 from nodejepa_ext.training.estimator import NodeJEPA
 from nodejepa_ext.training.memory import SHARE, Sizes, check_memory, training_bytes
+from nodejepa_ext.training.passes import Passes
 from nodejepa_ext.training.settings import toml_of
 from nodejepa_ext.training.stopping import label_free, patience
 from run_full import Config, RunError, StopTraining, TrainState
@@ -152,56 +154,62 @@ def adjacency_of(edges: list[tuple[int, int]], n: int) -> Any:
     return batches.adjacency(Data(x=torch.zeros(n, 1), edge_index=index, edge_weight=None))
 
 
-def drawn(graph: Any, count: int, seed: int) -> list[int]:
-    nodes = batches.grow(graph, count, Generator().manual_seed(seed))
-    assert len(nodes) == count and (np.diff(nodes) > 0).all()
-    found: list[int] = nodes.tolist()
-    return found
+def passes_of(graph: Any, nodes: int, seed: int = 0) -> Passes:
+    data = Data(x=torch.zeros(graph.shape[0], 1), edge_weight=None)
+    return Passes(data, graph, nodes, seed)
 
 
 @given(st.integers(0, 10**6), st.integers(2, 80), st.integers(0, 120), st.data())
-def test_grow_gives_what_is_asked(seed: int, n: int, e: int, more: st.DataObject) -> None:
+def test_a_pass_is_every_node_once(seed: int, n: int, e: int, more: st.DataObject) -> None:
     graph = batches.adjacency(random_graph(seed, n, e))
-    count = more.draw(st.integers(1, n))
-    assert drawn(graph, count, seed) == drawn(graph, count, seed)
+    size = more.draw(st.integers(1, n))
+    found = passes_of(graph, size, seed)
+    parts = [found.nodes(step) for step in range(found.steps)]
+    assert np.array_equal(np.sort(np.concatenate(parts)), np.arange(n))
+    assert max(map(len, parts)) <= size and np.ptp([len(part) for part in parts]) <= 1
+    later = [found.nodes(found.steps + step) for step in range(found.steps)]
+    assert np.array_equal(np.sort(np.concatenate(later)), np.arange(n))
+    again = passes_of(graph, size, seed)
+    assert np.array_equal(again.nodes(found.steps), later[0])  # out of turn
+    assert np.array_equal(again.nodes(0), parts[0])
 
 
-def test_grow_gives_a_ball() -> None:
-    side = np.arange(20)
-    place = np.stack(np.meshgrid(side, side), -1).reshape(-1, 2)
-    apart = np.abs(place[:, None] - place).sum(-1)  # [400, 400] edges between nodes of a grid
-    graph = adjacency_of(np.argwhere(apart == 1).tolist(), 400)
-    for seed in range(20):
-        inside = np.isin(np.arange(400), drawn(graph, 50, seed))
-        radius = np.where(inside, apart, 0).max(1, keepdims=True)
-        assert (inside | (apart >= radius)).all(1)[inside].any()  # of some root: all that is nearer
+def test_passes_and_seeds_differ() -> None:
+    graph = batches.adjacency(random_graph(0))
+    found = [passes_of(graph, 10, seed).nodes(step) for seed in (0, 1) for step in (0, 6)]
+    assert len({tuple(nodes) for nodes in found}) == 4
+
+
+def test_parts_of_a_grid_hang_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passes, "REGION", 100)
+    side = 50
+    place = np.arange(side * side).reshape(side, side)
+    right = np.stack([place[:, :-1].ravel(), place[:, 1:].ravel()], 1)
+    down = np.stack([place[:-1].ravel(), place[1:].ravel()], 1)
+    graph = adjacency_of(np.concatenate([right, down]).tolist(), side * side)
+    found = passes_of(graph, 250)
+    found.data.x = torch.zeros(side * side, 1)
+    kept = sum(found.subgraph(step).edge_index.shape[1] for step in range(found.steps))
+    assert kept / graph.nnz > 0.7  # of random nodes, a tenth
 
 
 def test_components_of_any_size() -> None:
-    assert drawn(adjacency_of([], 5000), 4999, 0)  # each node a component
+    for edges in [], [(v, v + 1) for v in range(0, 5000, 2)], [(v, v + 1) for v in range(4999)]:
+        found = passes_of(adjacency_of(edges, 5000), 1250)
+        parts = [found.nodes(step) for step in range(4)]
+        assert np.array_equal(np.sort(np.concatenate(parts)), np.arange(5000))
     pairs = adjacency_of([(v, v + 1) for v in range(0, 5000, 2)], 5000)
-    nodes = {*drawn(pairs, 3000, 0)}
-    assert sum(v ^ 1 in nodes for v in nodes) >= 2900  # but for the last
-    path = adjacency_of([(v, v + 1) for v in range(4999)], 5000)
-    assert len(drawn(path, 3000, 0)) == 3000
-
-
-def test_every_node_is_drawn_and_a_step_is_one_subgraph() -> None:
-    data = random_graph(0)
-    data.x = torch.arange(60.0)[:, None]
-    graph, found = batches.adjacency(data), set[tuple[float, ...]]()
-    for seed, step in itertools.product((5, 6), range(300)):
-        parts = [batches.batch(data, graph, 10, seed, step) for _ in range(2)]
-        assert torch.equal(parts[0].x, parts[1].x)
-        found.add(tuple(parts[0].x[:, 0].tolist()))
-    assert len(found) > 300 and len({node for nodes in found for node in nodes}) == 60
+    nodes = {*passes_of(pairs, 1250).nodes(0).tolist()}
+    assert sum(v ^ 1 in nodes for v in nodes) >= 1248  # but where the parts were cut
 
 
 @pytest.mark.parametrize("weights", [False, True])
 def test_induced_is_the_textbooks(weights: bool) -> None:
     data = random_graph(1, e=400, weights=weights)
     nodes = np.sort(np.random.default_rng(0).permutation(60)[:25])
-    part = batches.induced(data, batches.adjacency(data), nodes)
+    place = np.full(60, -1)
+    part = passes.induced(data, batches.adjacency(data), nodes, place)
+    assert (place == -1).all()
     edges, weight = pyg.remove_self_loops(data.edge_index, data.edge_weight)
     weight = torch.ones(edges.shape[1]) if weight is None else weight
     edges, weight = pyg.to_undirected(edges, weight, 60, reduce="max")
@@ -240,7 +248,7 @@ def test_steps_and_evaluations(data: Data, cfg: Config) -> None:
     assert found.state.rows == [row for _, row in seen] and found.z.shape == (60, 8)
 
     # By hand: a loss is the reference's on that step's subgraph.
-    part = batches.batch(data, batches.adjacency(data), 25, own.seed, 0)
+    part = Passes(data, batches.adjacency(data), 25, own.seed).subgraph(0)
     slow = state_of(own, data)
     run_full.train_step(slow, graph_of(part, own), run_full.random_mask, None)
     assert seen[0][1]["loss"] == slow.rows[0]["loss"]
