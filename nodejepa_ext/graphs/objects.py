@@ -76,6 +76,8 @@ def no_graph(source: Any) -> bool:
 
 def frame_of(values: Any) -> Any:
     """A narwhals DataFrame of any eager data frame, or None."""
+    if nw.dependencies.is_pandas_dataframe(values):
+        values = values.rename(columns=str)  # narwhals takes a column 0 for row 0
     frame = nw.from_native(values, eager_only=True, pass_through=True)
     return frame if isinstance(frame, nw.DataFrame) else None
 

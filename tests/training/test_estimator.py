@@ -293,7 +293,10 @@ def test_frames_hold_nodes_by_id(library: str) -> None:
 def test_the_index_of_pandas_is_the_id() -> None:
     x = pd.DataFrame(np.random.default_rng(0).normal(size=(6, 2)), index=[5, 4, 3, 2, 1, 0])
     edges = pd.DataFrame({"source": [0, 1, 2, 0, 0], "target": [1, 2, 3, 4, 5]})
+    unnamed = NodeJEPA(**SMALL).fit((x, edges))
+    assert unnamed.feature_names_in_.tolist() == ["0", "1"]
     x.columns = ["a", "b"]
+    assert np.array_equal(unnamed.embedding_, NodeJEPA(**SMALL).fit_transform((x, edges)))
     model = NodeJEPA(**SMALL).set_output(transform="pandas")
     z = model.fit_transform((x, edges))
     assert z.index.tolist() == [5, 4, 3, 2, 1, 0] and z.index.name == "id"
