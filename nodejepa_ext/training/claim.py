@@ -1,6 +1,7 @@
 """Whether a folder may be a run's, and how one process has it alone.
 
-Apart from `folder`, which says what a run writes there.
+Apart from `folder`, which says what a run writes there. A folder is a run's by its run.json, of
+this project's format and content; in one that is not, nothing is ever removed.
 """
 
 from __future__ import annotations
@@ -10,35 +11,104 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from nodejepa_ext.files import UNFINISHED
+from nodejepa_ext.files import TEMPORARY, sweep
+from nodejepa_ext.records import Damaged, Each, check, read_json
 from nodejepa_ext.training.checkpoints import FILES
 
+MANIFEST = "run.json"
+FORMAT = 2  # 1: other names of weights, and skip was true or false
 NAMES = ("config.toml", "metrics.jsonl", "model.safetensors", "embeddings.npz", "report.md")
+STATUS = ("running", "interrupted", "failed", "finished")
+SCALAR = (str, int, float, bool, None)
+SOURCE = {"source": (str, None), "edges?": (str, None), "nodes?": (str, None)}
+GRAPH = {
+    "source": (dict, None),
+    "sha256": str,
+    "scaling": str,
+    "nodes": int,
+    "edges": int,
+    "features": int,
+    "columns?": (list, None),
+}
+SHAPE = {  # of run.json
+    "format": int,
+    "status": str,
+    "settings": Each(SCALAR),
+    "versions": Each((str, None)),
+    "threads": int,
+    "checkpoint_every": int,
+    "graph": GRAPH,
+    "files?": Each(str),
+    "figures?": Each(SCALAR),
+}
+LARGEST = 1 << 26  # bytes of run.json
+THREADS = 4096  # more than any machine has; torch would start them all
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    """run.json of a run. Damaged: it is of another format or content. OSError: there is none."""
+    path = folder / MANIFEST
+    if path.is_symlink():
+        raise Damaged(f"{path}: is a link, expected a file")
+    meta: dict[str, Any] = read_json(path, {"format": int}, LARGEST)
+    if meta["format"] != FORMAT:
+        raise Damaged(f"{path}: a run of format {meta['format']!r}, expected {FORMAT}")
+    check(str(path), meta, SHAPE)
+    if meta["status"] not in STATUS:
+        raise Damaged(f"{path}, status = {meta['status']!r}: expected one of {', '.join(STATUS)}")
+    if (source := meta["graph"]["source"]) is not None:
+        check(f"{path}, graph, source", source, SOURCE)
+        if odd := source.keys() - {"source", "edges", "nodes"}:
+            raise Damaged(f"{path}, graph, source: {min(odd)!r}, expected source, edges and nodes")
+    if not 1 <= meta["threads"] <= THREADS:
+        raise Damaged(f"{path}, threads = {meta['threads']}: expected from 1 to {THREADS}")
+    return meta
 
 
 def vacant(folder: Path, overwrite: bool) -> None:
-    """ValueError: the folder is none, holds something, or what --overwrite must not replace."""
+    """ValueError: the folder is none, holds something, or what --overwrite must not replace: what
+    is not a run's, or links."""
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder}: a file, expected a folder")
     held = {p.name for p in folder.iterdir()} if folder.is_dir() else set()
-    held = {name for name in held if not UNFINISHED.fullmatch(name)}
-    if held and not overwrite:
+    held = {name for name in held if not TEMPORARY.fullmatch(name)}
+    if not held:
+        return
+    if not overwrite:
         text = "--resume continues its run, --overwrite replaces it"
-        text = text if "run.json" in held else "expected a new or an empty folder"
+        text = text if MANIFEST in held else "expected a new or an empty folder"
         raise ValueError(f"{folder}: not empty; {text}")
-    if "run.json" not in held and (own := held & {*NAMES}):
-        raise ValueError(f"{folder}: {', '.join(sorted(own))} without run.json: not of a run")
+    if MANIFEST not in held:
+        text = ", ".join(sorted(held)[:5])
+        raise ValueError(f"{folder}: {text} without {MANIFEST}: not of a run, nothing is replaced")
+    try:
+        manifest(folder)
+    except (Damaged, OSError) as error:
+        raise ValueError(f"{error}: not of a run, nothing is replaced") from None
+    own = sorted({*NAMES, "checkpoints"} & held)
+    links = [name for name in own if (folder / name).is_symlink()]
+    if links:
+        raise ValueError(f"{folder / links[0]}: is a link, nothing is replaced")
 
 
 def clear(folder: Path, checkpoints: bool = True) -> None:
-    """Removes unfinished files, and with `checkpoints` all that a run writes; run.json last."""
-    for path in [*folder.iterdir(), *folder.glob("checkpoints/*")]:
-        own = path.name in NAMES or path.parent != folder and FILES.fullmatch(path.name)
-        if UNFINISHED.fullmatch(path.name) or checkpoints and own:
-            path.unlink()
-    if checkpoints:
-        (folder / "run.json").unlink(missing_ok=True)
+    """Of a folder that `vacant` or `manifest` let pass: sweeps old temporary files, and with
+    `checkpoints` removes all that a run writes; run.json last."""
+    inner = folder / "checkpoints"
+    sweep(folder)
+    if inner.is_dir() and not inner.is_symlink():
+        sweep(inner, 0.0)  # the process that has claimed the run is alone there
+    if not checkpoints:
+        return
+    for name in NAMES:
+        (folder / name).unlink(missing_ok=True)
+    if inner.is_dir() and not inner.is_symlink():
+        for path in inner.iterdir():
+            if FILES.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+                path.unlink()
+    (folder / MANIFEST).unlink(missing_ok=True)
 
 
 @contextmanager

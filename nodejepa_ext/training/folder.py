@@ -28,9 +28,10 @@ from nodejepa_ext.graphs.graph import Graph, GraphError
 from nodejepa_ext.graphs.scaling import Scaling, names
 from nodejepa_ext.graphs.source import Source, Subject, read
 from nodejepa_ext.parts.choice import Parts, differences, effective, seams
+from nodejepa_ext.records import Damaged
 from nodejepa_ext.training import batches
 from nodejepa_ext.training.checkpoints import Checkpoints, verify, write
-from nodejepa_ext.training.claim import claimed, clear, vacant
+from nodejepa_ext.training.claim import FORMAT, MANIFEST, claimed, clear, manifest, vacant
 from nodejepa_ext.training.memory import check_memory, memory_errors
 from nodejepa_ext.training.settings import toml_of
 from nodejepa_ext.training.stopping import label_free, patience
@@ -38,8 +39,6 @@ from nodejepa_ext.workers.machine import versions
 from run_full import Config, EpochHook, Result, RunError, TrainState
 
 __all__ = ["Model", "Source", "atomic", "load_model", "resume", "source_graph", "start", "vacant"]
-FORMAT = 2  # 1: other names of weights, and skip was true or false
-KEYS = {"format", "status", "settings", "versions", "threads", "checkpoint_every", "graph"}
 SECONDS = 30.0  # between checkpoints, unless epochs are said
 Meta = dict[str, Any]
 Say = Callable[[str], None]
@@ -76,15 +75,13 @@ def batch_nodes_of(meta: Meta) -> int:
 
 def read_run(folder: Path) -> tuple[Meta, Config, Parts]:
     """run.json and settings of a run. ValueError: none is there, or its settings were changed."""
-    path, toml = folder / "run.json", folder / "config.toml"
+    path, toml = folder / MANIFEST, folder / "config.toml"
     try:
-        meta = json.loads(path.read_bytes())
-        if not isinstance(meta, dict) or KEYS - meta.keys():
-            raise ValueError(f"expected {', '.join(sorted(KEYS))}")
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: {error}; expected what `train` wrote") from None
-    if meta["format"] != FORMAT:
-        raise ValueError(f"{path}: a run of format {meta['format']!r}, expected {FORMAT}")
+        meta = manifest(folder)
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file; expected what `train` wrote") from None
+    except (OSError, Damaged) as error:
+        raise ValueError(str(error)) from None
     settings, extra = meta["settings"], {f.name for f in fields(Parts)}
     core = settings.keys() - extra - {"batch_nodes"}
     try:
@@ -310,7 +307,7 @@ class Run:
         except KeyboardInterrupt as error:
             message, code = error.args or ("stopped at once", 130)
         except OSError as error:
-            message, code = f"cannot write: {error.strerror or error}", 1
+            message, code = f"cannot write {error.filename or ''}: {error.strerror or error}", 1
         except Exception as error:
             self.note(status=status, message=f"{type(error).__name__}: {error}")
             raise

@@ -721,3 +721,67 @@ def test_divergence(ext: Command, graph: Path, tmp_path: Path) -> None:
     wild = ["--lr", "10", "--layers", "8", "--epochs", "60", "--preset", "best"]
     assert ext("train", graph, "--out", tmp_path / "r", *WIDTH, *wild) == 7
     assert "first tensor not finite" in ext.err and run_json(tmp_path / "r")["status"] == "failed"
+
+
+FOREIGN = {
+    "of another tool": {"framework": "keras", "status": "finished"},
+    "of another format": {"format": 1},
+    "of another content": {"format": 2, "status": "finished"},
+}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("flags", [[], ["--overwrite"]])
+@pytest.mark.parametrize("kind", ["no manifest", *FOREIGN])
+def test_a_folder_that_is_not_ours_is_left_alone(
+    ext: Command, graph: Path, tmp_path: Path, kind: str, flags: list[str]
+) -> None:
+    out = tmp_path / "out"
+    (out / "checkpoints").mkdir(parents=True)
+    for name in "checkpoints/step-00000001.json", "checkpoints/x.pt", ".a.1.tmp", "report.md":
+        (out / name).write_text("theirs")
+    if kind in FOREIGN:
+        (out / "run.json").write_text(json.dumps(FOREIGN[kind]))
+    before = contents(out)
+    assert ext("train", graph, "--out", out, *SHORT, *flags) == 2
+    assert contents(out) == before and str(out) in ext.err
+
+
+def test_a_foreign_temporary_file_alone_is_not_ours(
+    ext: Command, graph: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/.report.md.12345.tmp").write_text("theirs")
+    assert ext("train", graph, "--out", tmp_path / "out", *SHORT) == 2
+    assert (tmp_path / "out/.report.md.12345.tmp").read_text() == "theirs"
+
+
+def test_overwrite_touches_its_own_names_alone(ext: Command, graph: Path, tmp_path: Path) -> None:
+    out, away = tmp_path / "out", tmp_path / "away"
+    assert ext("train", graph, "--out", out, *SHORT) == 0
+    for name in "notes.txt", "checkpoints/mine.pt", "checkpoints/step-1.json":
+        (out / name).write_text("mine")
+    assert ext("train", graph, "--out", out, *SHORT, "--overwrite") == 0
+    for name in "notes.txt", "checkpoints/mine.pt", "checkpoints/step-1.json":
+        assert (out / name).read_text() == "mine"
+    (out / "checkpoints").rename(away)
+    (out / "checkpoints").symlink_to(away)
+    before = contents(away)
+    assert ext("train", graph, "--out", out, *SHORT, "--overwrite") == 2
+    assert "checkpoints: is a link, nothing is replaced" in ext.err and contents(away) == before
+
+
+def test_a_damaged_manifest_is_a_sentence(ext: Command, graph: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert ext("train", graph, "--out", out, *SHORT) == 0
+    meta = json.loads((out / "run.json").read_text())
+    for name in "threads", "status", "graph", "settings", "format":
+        for value in None, "x", [], {}, True, -1, 10**9, 1e300:
+            (out / "run.json").write_text(json.dumps(meta | {name: value}))
+            for words in (["train", "--resume", out], ["embed", out, "--out", tmp_path / "z.npy"]):
+                code = ext(*words)
+                assert code in (2, 3, 4), (name, value, code)
+                assert str(out) in ext.err and "Traceback" not in ext.err
