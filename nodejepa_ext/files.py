@@ -98,5 +98,5 @@ def file_name(name: str, what: str) -> str:
     fits = 0 < len(name.encode("utf-8", "surrogatepass")) <= LONGEST_NAME
     if not fits or name.startswith(".") or not name.isprintable() or {*name} & {"/", "\\"}:
         wanted = f"1 to {LONGEST_NAME} bytes, no / or \\, no control characters, no dot in front"
-        raise ValueError(f"{what} {name[:100]!r}: expected a name for a file: {wanted}")
+        raise ValueError(f"{what} is {name[:100]!r}, expected a file's name: {wanted}")
     return name

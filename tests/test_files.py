@@ -112,7 +112,7 @@ def test_sweep(tmp_path: Path) -> None:
     "name", ["", ".", "..", "a/b", "a/../../x", "a\\b", "a\0b", "a\nb", ".hidden", "x" * 201]
 )
 def test_no_path(name: str) -> None:
-    with pytest.raises(ValueError, match=r"^graph .*: expected a name for a file"):
+    with pytest.raises(ValueError, match=r"^graph is .*, expected a file's name"):
         file_name(name, "graph")
 
 

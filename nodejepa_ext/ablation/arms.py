@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from nodejepa_ext.parts.choice import INERT, KNOWN, Parts, Settings, effective
+from nodejepa_ext.records import Damaged, read_toml
 from nodejepa_ext.training.settings import preset
 from nodejepa_ext.training.settings import resolve as layered
 from run_full import Config
@@ -88,9 +88,11 @@ def from_toml(path: Path) -> list[Arm]:
     """A table an arm, the first is the reference; keys above them belong to all arms. ValueError
     names the file and the key."""
     try:
-        toml = tomllib.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        toml = read_toml(path)
+    except OSError as error:
         raise ValueError(f"{path}: {error}") from None
+    except Damaged as error:
+        raise ValueError(str(error)) from None
     common = {key: value for key, value in toml.items() if not isinstance(value, dict)}
     arms = [Arm(name, common | own) for name, own in toml.items() if isinstance(own, dict)]
     if len(arms) < 2:

@@ -15,8 +15,17 @@ from typing import Any
 
 import run_full
 from nodejepa_ext.parts.choice import differences
+from nodejepa_ext.records import Damaged, check, read_bytes
 
 Row = dict[str, Any]
+SHAPE = {
+    "graph": str,
+    "arm": str,
+    "seed": (int, None),
+    "status": str,
+    "val?": float,
+    "job": {"graph": str, "arm": str, "seed": (int, None)},
+}
 
 
 def key(row: Row) -> tuple[str, str, int]:
@@ -60,13 +69,17 @@ class Rows:
 
     def read(self, read_only: bool) -> None:
         """RunError 3: a line other than the last is no row. A torn last line is cut off."""
-        text = self.path.read_bytes() if self.path.exists() else b""
+        try:
+            text = read_bytes(self.path) if self.path.exists() else b""
+        except Damaged as error:
+            raise run_full.RunError(str(error), 3) from None
         lines = text.splitlines(keepends=True)
         for number, line in enumerate(lines, 1):
             try:
                 row = json.loads(line)
-                whole = line.endswith(b"\n") and isinstance(row["job"], dict) and key(row)
-            except (ValueError, KeyError, TypeError):
+                check("", row, SHAPE)
+                whole = key(row) if line.endswith(b"\n") else None
+            except (ValueError, RecursionError):
                 whole = None
             if whole:
                 self.rows[whole] = row

@@ -14,6 +14,8 @@ from typing import Any, Self
 
 import typer
 
+from nodejepa_ext.records import Damaged
+
 SECONDS = 10.0  # between plain lines of progress
 
 
@@ -31,6 +33,12 @@ def stop(prog: str, problems: str | Iterable[object], code: int) -> typer.Exit:
 
 def refusal(error: Exception) -> tuple[Sequence[str], int] | None:
     """The sentences and the exit code of an error that a user can mend; None: it is none."""
+    if isinstance(error, Damaged):
+        return [str(error)], 3
+    if isinstance(error, MemoryError):
+        return ["out of memory; a smaller graph, or more memory, is needed"], 6
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return [f"{error.filename}: {error.strerror}"], 2
     if isinstance(error, ValueError | OSError | ImportError):
         return [str(error)], 2
     from nodejepa_ext.graphs.archives import GraphError

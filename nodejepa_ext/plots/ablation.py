@@ -29,11 +29,13 @@ from nodejepa_ext.plots.style import (
     Series,
     complaint,
     epoch_axis,
+    literal,
     mean_series,
     rank_axis,
     read_lines,
     save,
 )
+from nodejepa_ext.records import Damaged, Each, read_json
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -78,8 +80,6 @@ def wrong_in(row: Any) -> str:
     """What is wrong with a parsed line of ROWS; "" if nothing is."""
     if wrong := complaint(row, NAMED):
         return wrong
-    if Path(row["graph"]).name != row["graph"]:
-        return f"graph is {row['graph']!r}, expected a file's name"
     if wrong := complaint(row["job"].get("config"), {"epochs": int}):
         return f"job.config: {wrong}"
     if row["status"] != "ok":
@@ -97,10 +97,12 @@ def reported(path: Path) -> dict[str, list[str]]:
     if not path.is_file():
         return {}
     try:
-        graphs = json.loads(path.read_text())["graphs"]
-        return {graph: [str(line["arm"]) for line in graphs[graph]["arms"]] for graph in graphs}
-    except (ValueError, KeyError, TypeError):
-        raise ResultsError(f"{path}: expected a JSON object with graphs and their arms") from None
+        found = read_json(path, {"graphs": Each({"arms": [{"arm": str}]})})
+    except Damaged as error:
+        raise ResultsError(f"{error}, a JSON object with graphs and their arms") from None
+    return {
+        graph: [line["arm"] for line in part["arms"]] for graph, part in found["graphs"].items()
+    }
 
 
 def arms_of(rows: list[Row], order: list[str]) -> list[Arm]:
@@ -112,7 +114,7 @@ def arms_of(rows: list[Row], order: list[str]) -> list[Arm]:
         own = [row for row in rows if row["arm"] == name]
         lost = Counter(row["status"] for row in own if row["status"] != "ok")
         said = [name.removeprefix(CONTROL), *(f"{n} {status}" for status, n in lost.items())]
-        label = textwrap.fill(", ".join(said), WIDTH).replace("$", r"\$")  # no formulae
+        label = textwrap.fill(", ".join(said), WIDTH)
         arm = Arm(name, label, [row for row in own if row["status"] == "ok"])
         if not is_control(name):
             turn = i // len(COLOURS) % len(STYLES)
@@ -307,6 +309,7 @@ def draw(folder: Path, out: Path, notice: Notice) -> list[Path]:
     written = []
     for graph in graphs:
         arms = arms_of([row for row in rows if row["graph"] == graph], order.get(graph, []))
-        figure = draw_graph(graph, arms, folder.resolve().name)
+        with literal():
+            figure = draw_graph(graph, arms, folder.resolve().name)
         written.append(save(figure, out / f"ablation-{graph}.png"))
     return written

@@ -7,7 +7,7 @@ What is written: curves.png and map_<graph>.png. Curves show validation only.
 
 from __future__ import annotations
 
-import json
+import io
 import math
 import zipfile
 import zlib
@@ -26,11 +26,13 @@ from nodejepa_ext.plots.style import (
     Series,
     complaint,
     epoch_axis,
+    literal,
     mean_series,
     rank_axis,
     read_lines,
     save,
 )
+from nodejepa_ext.records import Damaged, read_bytes, read_json
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,11 +70,9 @@ def read_results(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        found = json.loads(path.read_text())
-    except ValueError:
-        raise ResultsError(f"{path}: not JSON") from None
-    if not isinstance(found, dict) or not isinstance(found.get("rows"), list):
-        raise ResultsError(f"{path}: expected a JSON object with rows")
+        found: dict[str, Any] = read_json(path, {"rows": list})
+    except Damaged as error:
+        raise ResultsError(f"{error}, a JSON object with rows") from None
     return found
 
 
@@ -108,7 +108,7 @@ def epochs_of(path: Path, rows: list[Any]) -> list[dict[str, Any]]:
 def read_embedding(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """z [N, D] and y [N]; ResultsError: the file has not these, or z is not finite."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with np.load(io.BytesIO(read_bytes(path)), allow_pickle=False) as arrays:
             z, y = arrays["z"], arrays["y"]
     except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ResultsError(f"{path}: expected arrays z and y: {error}") from None
@@ -269,10 +269,14 @@ def draw(folder: Path, out: Path, notice: Notice) -> list[Path]:
     out.mkdir(parents=True, exist_ok=True)
     written = []
     if curves.series:
-        written.append(save(draw_curves(curves, footnote), out / "curves.png"))
+        with literal():
+            figure = draw_curves(curves, footnote)
+        written.append(save(figure, out / "curves.png"))
     elif results or (folder / CURVES).is_file():
         notice(f"{folder} has no evaluated epoch: no curves.png")
     for graph, (z, y) in embeddings.items():
         notice(f"map of {graph}: {min(len(z), MOST_POINTS)} nodes")
-        written.append(save(draw_map(graph, z, y, footnote), out / f"map_{graph}.png"))
+        with literal():
+            figure = draw_map(graph, z, y, footnote)
+        written.append(save(figure, out / f"map_{graph}.png"))
     return written

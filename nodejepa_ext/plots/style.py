@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nodejepa_ext.files import atomic
+from nodejepa_ext.files import atomic, file_name
+from nodejepa_ext.records import read_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,6 +48,11 @@ def complaint(row: Any, named: dict[str, type]) -> str:
     for key, kind in named.items():
         if not isinstance(row.get(key), kind) or isinstance(row[key], bool):
             return f"{key} is {row.get(key)!r}, expected {kind.__name__}"
+    if "graph" in named:
+        try:
+            file_name(row["graph"], "graph")
+        except ValueError as error:
+            return str(error)
     for key in METERS.keys() & row.keys():
         if not isinstance(row[key], (int, float)) or isinstance(row[key], bool):
             return f"{key} is {row[key]!r}, expected a number"
@@ -55,11 +62,11 @@ def complaint(row: Any, named: dict[str, type]) -> str:
 def read_lines(path: Path, wrong_in: Callable[[Any], str], notice: Notice) -> list[dict[str, Any]]:
     """The file's lines. A last line that a crash cut short is left out, and noticed; ResultsError:
     any other is not JSON, or something is `wrong_in` it."""
-    rows, lines = [], path.read_bytes().splitlines()
+    rows, lines = [], read_bytes(path).splitlines()
     for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)
-        except ValueError:  # also of bytes that are not UTF-8
+        except (ValueError, RecursionError):  # also of bytes that are not UTF-8
             if number == len(lines):
                 notice(f"{path}, line {number}: cut short, left out")
                 continue
@@ -106,8 +113,15 @@ def epoch_axis(axes: Axes, log: bool) -> None:
     axes.set_xlabel("epoch")
 
 
+def literal() -> AbstractContextManager[None]:
+    """While pictures are drawn: names are shown as they are, $ and all, never as formulae."""
+    import matplotlib
+
+    return matplotlib.rc_context({"text.parse_math": False})
+
+
 def save(figure: Figure, path: Path) -> Path:
     """The PNG, whole or not at all."""
-    with atomic(path) as file:
+    with literal(), atomic(path) as file:
         figure.savefig(file, format="png", dpi=150)
     return path

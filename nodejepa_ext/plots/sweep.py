@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nodejepa_ext.plots.style import COLOURS, MUTED, NAMES, Notice, ResultsError, save
+from nodejepa_ext.files import file_name
+from nodejepa_ext.plots.style import COLOURS, MUTED, NAMES, Notice, ResultsError, literal, save
 from nodejepa_ext.sweep.report import BEST, JOURNAL, UNITS, floor, knob_text, read, varied
 from nodejepa_ext.sweep.rounds import Report, complete, value
 
@@ -230,6 +231,10 @@ def draw(folder: Path, out: Path, notice: Notice) -> list[Path]:
         found = read(folder)
     except (ValueError, OSError) as error:
         raise ResultsError(str(error)) from None
+    try:
+        names = {graph: file_name(graph, "graph") for graph in found["graphs"]}
+    except ValueError as error:
+        raise ResultsError(f"{folder}: {error}") from None
     parts = {
         graph: part
         for graph, part in found["graphs"].items()
@@ -239,8 +244,8 @@ def draw(folder: Path, out: Path, notice: Notice) -> list[Path]:
         raise ResultsError(f"{folder}: expected a trial that has ended, found none")
     for graph in found["graphs"].keys() - parts.keys():
         notice(f"{graph}: no trial has ended, no picture")
-    figures = {
-        graph: draw_graph(graph, part, folder.resolve().name) for graph, part in parts.items()
-    }
+    with literal():
+        source = folder.resolve().name
+        figures = {graph: draw_graph(graph, part, source) for graph, part in parts.items()}
     out.mkdir(parents=True, exist_ok=True)
-    return [save(figure, out / f"sweep-{graph}.png") for graph, figure in figures.items()]
+    return [save(figure, out / f"sweep-{names[graph]}.png") for graph, figure in figures.items()]

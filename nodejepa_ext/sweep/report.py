@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nodejepa_ext.files import atomic
+from nodejepa_ext.sweep.kept import kept
 from nodejepa_ext.sweep.rounds import (
     Report,
     against_base,
@@ -60,8 +61,7 @@ def read(folder: Path, url: str | None = None, study: str = "") -> Report:
         raise ValueError(f"{folder} holds an ablation, expected a sweep; see its report.md")
     if not url and not (folder / JOURNAL).is_file():
         if (folder / BEST).is_file() and (folder / RESULTS).is_file():
-            found: Report = json.loads((folder / RESULTS).read_text())
-            return found
+            return kept(folder / RESULTS)
         raise ValueError(f"{folder}: expected a sweep's folder, with {JOURNAL}, or --storage")
     from nodejepa_ext.sweep.storage import open_store
 

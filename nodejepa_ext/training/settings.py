@@ -7,7 +7,6 @@ Shapes: N nodes, E undirected edges, F features.
 from __future__ import annotations
 
 import argparse
-import tomllib
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from torch_geometric.data import Data
 import run_full
 from nodejepa_ext.parts.choice import RATES, Parts, Settings
 from nodejepa_ext.parts.objectives import OBJECTIVES
+from nodejepa_ext.records import Damaged, read_toml
 from run_full import GRAPHS, Config
 
 PRESETS = ("best", "card", "bgrl")
@@ -200,6 +200,8 @@ def adapted(base: Config, given: Settings) -> Config:
 def toml_of(path: Path) -> Settings:
     """ValueError: not there, or no TOML."""
     try:
-        return tomllib.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        return read_toml(path)
+    except OSError as error:
         raise ValueError(f"{path}: {error}") from None
+    except Damaged as error:
+        raise ValueError(str(error)) from None

@@ -39,6 +39,7 @@ from nodejepa_ext.commands import app
 from nodejepa_ext.judging.stats import interval
 from nodejepa_ext.plots import ablation as plot_ablation
 from nodejepa_ext.plots.ablation import Arm, arms_of, budgets, draw_graph
+from nodejepa_ext.plots.style import literal
 from nodejepa_ext.workers.job import judged
 from run_full import Config
 
@@ -80,8 +81,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def picture(rows: list[Row], order: list[str] | None = None) -> Figure:
-    figure = draw_graph("tiny", arms_of(rows, order or []), "folder")
-    figure.draw_without_rendering()
+    with literal():
+        figure = draw_graph("tiny", arms_of(rows, order or []), "folder")
+        figure.draw_without_rendering()
     return figure
 
 

@@ -262,3 +262,26 @@ def test_mean_curve() -> None:
     for value in (0.1, 0.2):
         curves.add(json.loads(line("best", 0, 2, val=value)))
     assert curves.series["tiny", "best", "val"] == {0: {2: 0.2}}
+
+
+@pytest.mark.parametrize("graph", ["a/../../x", "..", ".x", "a\nb"])
+def test_a_graph_cannot_be_a_path(tmp_path: Path, graph: str) -> None:
+    """Of every kind of folder: what is in a file decides no place to write to."""
+    folder = tmp_path / "deep" / "er"
+    folder.mkdir(parents=True)
+    plan = {"graph": graph, "objective": "val"}
+    part = {"plan": plan, "trials": [], "counts": {"ok": 1}}
+    (folder / "final_results.json").write_text(json.dumps({"graphs": {graph: part}}))
+    (folder / "best.toml").write_text("")
+    before = {*tmp_path.rglob("*")}
+    done = CliRunner().invoke(app, ["plot", str(folder)])
+    assert done.exit_code in (2, 3) and "expected a file's name" in done.stderr, done.stderr
+    assert {*tmp_path.rglob("*")} == before
+
+
+def test_dollars_are_no_formula(tmp_path: Path) -> None:
+    epochs = [{"epoch": e, "loss": -0.1, "val": 0.5, "effective_rank": 3.0} for e in (1, 2)]
+    row = {"graph": "a$b$", "method": "$\\frac$", "seed": 0, "val": 0.5, "curve": epochs}
+    (tmp_path / "final_results.json").write_text(json.dumps({"rows": [row]}))
+    done = CliRunner().invoke(app, ["plot", str(tmp_path)])
+    assert done.exit_code == 0, done.stderr
