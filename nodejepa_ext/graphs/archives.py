@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import re
 import reprlib
+import stat
 import sys
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -76,6 +78,21 @@ def distrust(place: str, expected: str) -> Iterator[None]:
         raise GraphError(f"{place}: {why}, expected {expected}") from None
 
 
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """To read. GraphError: it is a pipe, a socket, a device or a folder, which might never end, or
+    cannot be opened."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise GraphError(f"{path}: {error.strerror}, expected a file to read") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise GraphError(f"{path}: no regular file, expected one to read")
+    with os.fdopen(descriptor, "rb") as file:
+        yield file
+
+
 def refuse_bomb(path: Path, archive: zipfile.ZipFile) -> None:
     """By the sizes it declares; zipfile never unpacks more of a member than that."""
     size, packed = sum(info.file_size for info in archive.infolist()), path.stat().st_size
@@ -88,7 +105,7 @@ def refuse_bomb(path: Path, archive: zipfile.ZipFile) -> None:
 
 def read_npz(path: Path, notices: list[str]) -> Arrays:
     """The arrays of the format, or of scipy.sparse.save_npz, turned into it; others are left."""
-    with path.open("rb") as file, distrust(str(path), "a whole .npz file"):
+    with opened(path) as file, distrust(str(path), "a whole .npz file"):
         archive = zipfile.ZipFile(file)
         refuse_bomb(path, archive)
         names = [name.removesuffix(".npy") for name in archive.namelist()]
@@ -174,10 +191,29 @@ def read_pt(path: Path) -> dict[str, Any]:
     from torch_geometric.data.storage import GlobalStorage
 
     allowed = [Data, DataEdgeAttr, DataTensorAttr, GlobalStorage]
-    with path.open("rb") as file, distrust(str(path), "torch.save of a PyG Data of tensors"):
+    with opened(path) as file, distrust(str(path), "torch.save of a PyG Data of tensors"):
         refuse_bomb(path, zipfile.ZipFile(file))
+        file.seek(0)
         with torch.serialization.safe_globals(allowed):
-            data = torch.load(path, weights_only=True, map_location="cpu")
+            data = torch.load(file, weights_only=True, map_location="cpu")
         if not isinstance(data, Data):
             raise GraphError(f"{path}: holds a {type(data).__name__}, expected a PyG Data")
-        return data.to_dict()
+        store = vars(data).get("_store")  # not by its methods, which the file may have replaced
+        held = vars(store).get("_mapping") if isinstance(store, GlobalStorage) else None
+        if not isinstance(held, dict) or not all(isinstance(key, str) for key in held):
+            raise GraphError(f"{path}: a Data without its attributes, expected a PyG Data")
+    packed = path.stat().st_size
+    for key, value in held.items():
+        if isinstance(value, torch.Tensor) and value.layout == torch.strided:
+            refuse_unpacked(f"{path}, {key}", value.numel() * max(value.element_size(), 4), packed)
+    return held
+
+
+def refuse_unpacked(place: str, size: int, packed: int) -> None:
+    """Of an array that would take `size` bytes, from a file of `packed`: strides of 0, or runs of
+    one value, make much of little."""
+    refuse_large(place, size)
+    least, ratio = BOMB
+    if size > max(least, ratio * packed):
+        text = f"{place}: {packed} bytes become {size}, expected at most {ratio} times as many"
+        raise GraphError(text)

@@ -109,10 +109,23 @@ def identifiers(name: str, a: Arrays) -> Array | None:
         return None
     if ids.dtype.kind == "S":
         ids = np.char.decode(ids, "utf-8", "backslashreplace")
+    if ids.dtype.kind == "U":
+        refuse(name, "node_id", nul_within(ids), ids, "an id without NUL characters")
     again = np.ones(len(ids), bool)
     again[np.unique(ids, return_index=True)[1]] = False
     refuse(name, "node_id", again, ids, "an id once only")
     return ids
+
+
+def nul_within(texts: Array) -> Array:
+    """[n] bool: of strings [n], those with a NUL before another character. Trailing ones are the
+    padding of numpy's strings."""
+    width = texts.dtype.itemsize // 4
+    if width < 2:
+        return np.zeros(len(texts), bool)
+    codes = np.ascontiguousarray(texts).view(np.uint32).reshape(len(texts), width)
+    ended = np.logical_or.accumulate(codes == 0, axis=1)
+    return (ended & (codes != 0)).any(1)
 
 
 def edge_arrays(name: str, a: Arrays, n: int, notices: list[str]) -> tuple[Array, Array | None]:
@@ -168,10 +181,13 @@ def labels(name: str, a: Arrays, notices: list[str]) -> tuple[Array | None, Arra
         odd = ~np.isfinite(y) | (np.abs(y) > 2**53) | (y != np.round(y))
         refuse(name, "y", odd & ~np.isnan(y), y, "a class, an integer")
         y = np.where(np.isnan(y), -1, y)
-    y = y.astype(np.int64) if y.dtype.kind in "bf" else y
     text = y.dtype.kind == "U"
     if not text:
-        refuse(name, "y", y < -1, y, "a class from 0, or -1 for none")
+        wanted = "a class from 0, or -1 for none"
+        refuse(name, "y", (y < -1) | (y > 2**63 - 1025), y, wanted)
+        y = y.astype(np.int64)
+    else:
+        refuse(name, "y", nul_within(y), y, "a class without NUL characters")
     missing = y == ("" if text else -1)
     names, codes = np.unique(y[~missing], return_inverse=True)
     out = np.full(len(y), -1)

@@ -73,9 +73,21 @@ def read_graph(
         raise GraphError(f"{error.filename}: {error.strerror}, expected a file to read") from None
     graph = sound(name, arrays, split, notices)
     if graph.data.x is not None:
-        graph.data.x, notice = normalised(graph.data.x, normalise)
+        raw = graph.data.x
+        graph.data.x, notice = normalised(raw, normalise)
         notices += notice
+        if notice and notice[0].startswith("features: columns"):  # so that `raw_features` can undo
+            graph.data.x_mean, graph.data.x_scale = column_scale(raw)
     return graph
+
+
+def raw_features(data: Data) -> Tensor:
+    """x [N, F] as it was before `read_graph` standardised its columns, to rounding; x where it did
+    not."""
+    if "x_mean" not in data or "x_scale" not in data:
+        return data.x
+    spread = torch.where(data.x_scale.isinf(), 0.0, data.x_scale)
+    return (data.x.double() * spread + data.x_mean).float()
 
 
 def arrays_of(
@@ -129,14 +141,17 @@ def only(folder: Path, stem: str) -> Path | None:
 
 def numpy_of(name: str, values: dict[str, Any], notices: list[str]) -> Arrays:
     """A Data's attributes as arrays of the format. GraphError: what numpy cannot hold."""
-    if other := [key for key in values if key not in (*files.FORMAT, "num_nodes")]:
+    known = (*files.FORMAT, "num_nodes", "x_mean", "x_scale")
+    if other := [key for key in values if key not in known]:
         notices.append(f"left out, no part of the format: {', '.join(map(repr, other))}")
     arrays: Arrays = {}
     for key in (key for key in files.FORMAT if values.get(key) is not None):
         value = values[key]
         if isinstance(value, Tensor) and value.layout == torch.strided and not value.is_meta:
             files.refuse_large(f"{name}, {key}", 4 * value.numel())
-            value = value.detach().cpu()
+            if value.is_quantized or value.is_complex():
+                raise GraphError(f"{name}, {key}: {value.dtype}, expected plain numbers")
+            value = value.detach().cpu().resolve_neg()
             value = (value.float() if value.is_floating_point() else value).numpy()
         elif isinstance(value, list) and {*map(type, value)} == {str}:
             value = np.array(value)
@@ -175,15 +190,30 @@ def rule_for(x: Tensor) -> str:
     return "rows" if bool((x >= 0).all()) and 4 * x.count_nonzero() <= x.numel() else "columns"
 
 
+def by_rows(x: Tensor) -> Tensor:
+    """x [N, F], each row divided by its sum, where that is above 1. GraphError: a sum is too large
+    for float32."""
+    total = x.sum(1, keepdim=True)  # [N, 1]
+    if not bool(total.isfinite().all()):
+        row = int((~total.isfinite()).nonzero()[0, 0])
+        raise GraphError(f"x, row {row}: its sum is beyond float32, expected smaller features")
+    return x / total.clamp(min=1)
+
+
+def column_scale(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation [F] of the columns of x [N, F], float64; inf for a constant."""
+    mean, std = x.double().mean(0), x.double().std(0, correction=0)
+    return mean, torch.where(std > 1e-6 * mean.abs().clamp(min=1e-30), std, torch.inf)
+
+
 def normalised(x: Tensor, rule: str) -> tuple[Tensor, list[str]]:
     """x [N, F] by a rule of `read_graph`, and a notice of what was done."""
     rule = rule_for(x) if rule == "auto" else rule
     if rule == "rows":
         text = "features: rows divided by their sum, where that is above 1"
-        return x / x.sum(1, keepdim=True).clamp(min=1), [text]
+        return by_rows(x), [text]
     if rule == "columns":
-        mean, std = x.double().mean(0), x.double().std(0, correction=0)
-        scale = torch.where(std > 1e-6 * mean.abs().clamp(min=1e-30), std, torch.inf)
+        mean, scale = column_scale(x)
         flat = int(scale.isinf().sum())
         text = "features: columns standardised"
         if flat:

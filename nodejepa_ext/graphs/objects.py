@@ -16,7 +16,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from nodejepa_ext.graphs.archives import CSR, Array, GraphError
-from nodejepa_ext.graphs.graph import Graph, read_graph
+from nodejepa_ext.graphs.graph import Graph, raw_features, read_graph
 from nodejepa_ext.graphs.tables import COLUMNS
 
 PARTS = ("x", *CSR, "edge_index", "edge_weight", "edge_attr", "adj_t", "node_id", "num_nodes")
@@ -62,7 +62,7 @@ def graph_of(source: Any) -> Given:
         way = "judge one embedding of the whole graph, with nodejepa_ext.evaluate.linear"
         raise ValueError(f"X is a {type(source).__name__}: {text}; {WANTED}; {reason}: {way}")
     if isinstance(source, Data):
-        named = source.to_dict()
+        named = source.to_dict() | ({"x": raw_features(source)} if source.x is not None else {})
         source = Data.from_dict({name: named[name] for name in PARTS if name in named})
     graph = read_graph(source, normalise="none")
     return Given(graph._replace(notices=[*notices, *graph.notices]), columns)

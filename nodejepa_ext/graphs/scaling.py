@@ -11,12 +11,19 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
 from nodejepa_ext.graphs.archives import MASKS
-from nodejepa_ext.graphs.graph import RULES, Graph, only, rule_for, structural_features
+from nodejepa_ext.graphs.graph import (
+    RULES,
+    Graph,
+    by_rows,
+    column_scale,
+    only,
+    rule_for,
+    structural_features,
+)
 from nodejepa_ext.graphs.tables import COLUMNS, rows_of, text
 
 OTHERS = {name for role in ("id", "label", *MASKS) for name in COLUMNS[role]}
@@ -38,9 +45,7 @@ class Scaling(NamedTuple):
             return cls("structural")
         if (rule := rule_for(x) if rule == "auto" else rule) != "columns":
             return cls(rule)
-        mean, std = x.double().mean(0), x.double().std(0, correction=0)
-        flat = std <= 1e-6 * mean.abs().clamp(min=1e-30)
-        return cls(rule, mean, std.masked_fill(flat, torch.inf))
+        return cls(rule, *column_scale(x))
 
     def prepare(self, graph: Graph, width: int | None = None) -> Data:
         """x [N, F] scaled, edge_index and, if any, edge_weight of a graph read with
@@ -57,7 +62,7 @@ class Scaling(NamedTuple):
         if x is None or x.shape[1] != (width or x.shape[1]):
             raise ValueError(f"{found}, expected {[n, width or 'F']}, as in training")
         if self.rule == "rows":
-            x = x / x.sum(1, keepdim=True).clamp(min=1)
+            x = by_rows(x)
         if self.mean is not None and self.scale is not None:
             x = ((x - self.mean) / self.scale).float()
         return Data(x=x, edge_index=edges, edge_weight=graph.data.edge_weight)

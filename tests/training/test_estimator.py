@@ -343,3 +343,14 @@ def test_weights_are_said(data: Data) -> None:
             NodeJEPA(**SMALL).fit(Data(x=data.x, edge_index=data.edge_index, edge_weight=weight))
         ).notices_
     )
+
+
+@pytest.mark.parametrize("how", ["auto", "columns", "none"])
+def test_another_graph_is_scaled_as_the_first_however_it_was_read(how: str, data: Data) -> None:
+    other = Data(x=data.x + 4, edge_index=data.edge_index)
+    first, second = (read_graph(graph, normalise=how).data for graph in (data, other))
+    model = NodeJEPA(**SMALL, normalise="columns").fit(first)
+    assert np.allclose(model.transform(first), model.embedding_)
+    assert np.abs(model.transform(second) - model.embedding_).max() > 0.01
+    raw = NodeJEPA(**SMALL, normalise="columns").fit(data)
+    assert np.allclose(raw.embedding_, model.embedding_, atol=1e-3)
