@@ -11,6 +11,7 @@ import typer
 from nodejepa_ext.commands.console import print_json, print_parts, say, sentences
 
 if TYPE_CHECKING:
+    from nodejepa_ext.graphs.columns import Choices
     from nodejepa_ext.graphs.graph import Graph
 
 EXAMPLES = """\b
@@ -21,8 +22,10 @@ nodejepa-ext data check edges.csv --nodes nodes.csv --json
 nodejepa-ext data convert my_graph/ my_graph.npz
 
 SOURCE: cora, citeseer or pubmed; a folder of edges.csv and, if any, nodes.csv; edges.csv itself
-(.csv .tsv .txt .edges .parquet); .npz of the project's format or of scipy.sparse.save_npz; .pt of
-a PyG Data. Exit codes: 0; 2 usage, or a file that cannot be written; 3 no sound graph.
+(.csv .tsv .txt .edges .edgelist, also .gz; .parquet); .npz of the project's format, of
+scipy.sparse.save_npz, or in the layouts of Shchur et al. and of Platonov et al.; .pt of a PyG
+Data; .mtx, .graphml, .gml. What became of each column is said.
+Exit codes: 0; 2 usage, or a file that cannot be written; 3 no sound graph.
 """
 PROG = "nodejepa-ext data"
 app = typer.Typer(
@@ -40,14 +43,52 @@ Nodes = Annotated[
 Edges = Annotated[
     Path | None, typer.Option(help="Table: source, target, and weight if any.", show_default=False)
 ]
+Features = Annotated[
+    str | None,
+    typer.Option(help="Columns of nodes to take as features: a,b.", show_default="all others"),
+]
+NotFeatures = Annotated[
+    str | None, typer.Option(help="Columns of nodes to leave out: a,b.", show_default=False)
+]
+Label = Annotated[
+    str | None,
+    typer.Option(help="Column that holds the class, or none.", show_default="label, y or class"),
+]
+Weight = Annotated[
+    str | None,
+    typer.Option(help="Column of edges that holds the weight, or none.", show_default="weight, w"),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object, not tables.")]
 
 
-def read(source: str | None, edges: Path | None, nodes: Path | None) -> Graph:
+def choices_of(
+    features: str | None, not_features: str | None, label: str | None, weight: str | None
+) -> Choices:
+    """Of the four options."""
+    from nodejepa_ext.graphs.columns import Choices
+
+    named = None if features is None else tuple(filter(None, features.split(",")))
+    return Choices(named, tuple(filter(None, (not_features or "").split(","))), label, weight)
+
+
+def read(
+    source: str | None,
+    edges: Path | None,
+    nodes: Path | None,
+    choices: Choices | None = None,
+) -> Graph:
     """As the files hold it: features not normalised, all splits."""
+    from nodejepa_ext.graphs.columns import Choices
     from nodejepa_ext.graphs.graph import read_graph
 
-    return read_graph(source, edges=edges, nodes=nodes, split=None, normalise="none")
+    return read_graph(
+        source,
+        edges=edges,
+        nodes=nodes,
+        split=None,
+        normalise="none",
+        choices=choices or Choices(),
+    )
 
 
 def show(header: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
@@ -77,7 +118,14 @@ def list_graphs(as_json: AsJson = False) -> None:
 
 @app.command("check", epilog=EXAMPLES)
 def check(
-    source: Source = None, nodes: Nodes = None, edges: Edges = None, as_json: AsJson = False
+    source: Source = None,
+    nodes: Nodes = None,
+    edges: Edges = None,
+    features: Features = None,
+    not_features: NotFeatures = None,
+    label: Label = None,
+    weight: Weight = None,
+    as_json: AsJson = False,
 ) -> None:
     """What the files hold and what would be mended; or all that is wrong with them, up to 20.
 
@@ -87,7 +135,8 @@ def check(
         from nodejepa_ext.training.facts import describe
 
         try:
-            graph = read(source, edges, nodes)
+            choices = choices_of(features, not_features, label, weight)
+            graph = read(source, edges, nodes, choices)
         except GraphError as error:
             if not as_json:
                 raise
@@ -95,7 +144,9 @@ def check(
             raise typer.Exit(3) from None
         facts, notices = describe(graph.data), graph.notices
     if as_json:
-        return print_json({"sound": True, "graph": facts, "notices": notices}, indent=1)
+        told = {"sound": True, "graph": facts, "notices": notices}
+        told["columns"] = None if graph.columns is None else graph.columns.report()
+        return print_json(told, indent=1)
     show(("", ""), facts.items())
     show(("notices",), ((notice,) for notice in notices))
 
@@ -105,6 +156,10 @@ def convert(
     source: Annotated[str, typer.Argument(help="A graph, or its edges.", metavar="SOURCE")],
     out: Annotated[Path, typer.Argument(help="The file to write.", metavar="OUT.npz")],
     nodes: Nodes = None,
+    features: Features = None,
+    not_features: NotFeatures = None,
+    label: Label = None,
+    weight: Weight = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.npz.")] = False,
 ) -> None:
     """Keeps the graph, if it is sound, as one .npz that reads back as the same graph."""
@@ -112,7 +167,7 @@ def convert(
         from nodejepa_ext.graphs.graph import writable, write_graph
 
         writable(out, overwrite)
-        graph = read(source, None, nodes)
+        graph = read(source, None, nodes, choices_of(features, not_features, label, weight))
         write_graph(graph, out, overwrite=overwrite)
     for notice in graph.notices:
         say(notice)

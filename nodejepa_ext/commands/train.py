@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nodejepa_ext.commands.console import Progress, say, sentences
+from nodejepa_ext.commands.data import Features, Label, NotFeatures, Weight, choices_of
 
 if TYPE_CHECKING:
     from nodejepa_ext.graphs.source import Subject
@@ -45,6 +46,7 @@ Exit codes: 0; 1 cannot write; 2 usage; 3 no sound graph, or it has changed;
 CONTEXT = {"allow_extra_args": True, "ignore_unknown_options": True}
 USAGE = "GRAPH [OPTIONS]"
 PROG = "nodejepa-ext train"
+Said = tuple[str | None, str | None, str | None, str | None]  # of columns, see `choices_of`
 # run_full's options that a single run has no use for
 OTHERS = ("graphs", "seeds", "first_seed", "data", "quick", "validation_only")
 
@@ -82,6 +84,10 @@ def train(
         Path | None,
         typer.Option(help="Table: source, target, and weight if any.", show_default=False),
     ] = None,
+    features: Features = None,
+    not_features: NotFeatures = None,
+    label: Label = None,
+    weight: Weight = None,
     preset: Annotated[str, typer.Option(help="auto, best, card or bgrl.")] = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Of every random stream.")] = 0,
     checkpoint_every: Annotated[
@@ -98,7 +104,8 @@ def train(
     stop = Stop()
     where = out, overwrite, checkpoint_every
     how = preset, seed, batch_nodes, track
-    work = partial(begin, context.args, (edges, nodes), how, where, stop)
+    said = features, not_features, label, weight
+    work = partial(begin, context.args, (edges, nodes, said), how, where, stop)
     if resume:
         work = partial(go_on, context, resume, stop)
     with sentences(PROG, "stopped at once"):
@@ -148,13 +155,13 @@ def parsed(argv: list[str]) -> argparse.Namespace:
 
 def begin(
     argv: list[str],
-    tables: tuple[Path | None, Path | None],
+    tables: tuple[Path | None, Path | None, Said],
     how: tuple[str, int, int, str | None],
     where: tuple[Path | None, bool, int],
     stop: Stop,
 ) -> str:
-    """tables: of edges and nodes; how: preset, seed, nodes of a batch, tracker; where: the folder,
-    whether to overwrite, the checkpoints."""
+    """tables: of edges and nodes, and what their columns are; how: preset, seed, nodes of a batch,
+    tracker; where: the folder, whether to overwrite, the checkpoints."""
     import torch
 
     from nodejepa_ext.graphs.source import Source, read
@@ -173,7 +180,8 @@ def begin(
     folder = out or Path("runs", Path(first).stem)
     runs.vacant(folder, overwrite)  # before a graph is read, which may take its time
     torch.set_num_threads(args.threads or torch.get_num_threads())
-    ready = read(Source.of(args.graph, *tables))
+    edges, nodes, said = tables
+    ready = read(Source.of(args.graph, edges, nodes, choices_of(*said)))
     cfg, parts, why = chosen(preset, ready, args, seed)
     for notice in (*ready.graph.notices, f"settings: {why}"):
         say(notice)

@@ -17,6 +17,7 @@ import reprlib
 import stat
 import sys
 import zipfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +35,33 @@ CSR = ("x_data", "x_indices", "x_indptr", "x_shape")
 FORMAT = ("edge_index", "edge_weight", "x", *CSR, "y", *MASKS, "node_id")
 SCIPY = ("format", "shape", "data", "row", "col", "indices", "indptr", "_is_array")
 MOST_PROBLEMS = 20
+ROW = re.compile(r", row \d+")
+OTHERS = {  # layout -> its arrays' names -> ours; SciPy's parts of the adjacency keep theirs
+    "Shchur et al. 2018": {
+        "adj_data": "data",
+        "adj_indices": "indices",
+        "adj_indptr": "indptr",
+        "adj_shape": "shape",
+        "attr_data": "x_data",
+        "attr_indices": "x_indices",
+        "attr_indptr": "x_indptr",
+        "attr_shape": "x_shape",
+        "attr_matrix": "x",
+        "labels": "y",
+    },
+    "Platonov et al. 2023": {
+        "node_features": "x",
+        "node_labels": "y",
+        "edges": "edge_index",
+        "train_masks": "train_mask",
+        "val_masks": "val_mask",
+        "test_masks": "test_mask",
+    },
+}
+LAYOUTS = {  # what tells a layout
+    "Shchur et al. 2018": {"adj_indices", "adj_indptr", "adj_shape"},
+    "Platonov et al. 2023": {"node_features", "edges"},
+}
 BOMB = 256 << 20, 200  # bytes unpacked, times the packed size: beyond both, no graph
 
 
@@ -46,17 +74,33 @@ class GraphError(Exception):
         self.problems = problems
 
 
-class Problems(list[str]):
-    """Sentences about bad cells, raised together; no more are looked for after the 20th."""
+class Problems:
+    """Sentences about bad cells, raised together: one a kind, that is a column and what was
+    expected there, with how many rows have it; no more are looked for after the 20th kind."""
 
-    def add(self, place: str, value: Any, expected: str) -> None:
-        self.append(f"{place}: {reprlib.repr(value)}, expected {expected}")
-        if len(self) == MOST_PROBLEMS:
+    def __init__(self) -> None:
+        self.first: dict[str, str] = {}
+        self.counts: Counter[str] = Counter()
+
+    def __bool__(self) -> bool:
+        return bool(self.first)
+
+    def add(self, place: str, value: Any, expected: str, count: int = 1) -> None:
+        """Of `count` rows, the first of which is at place. GraphError: there are enough."""
+        kind = f"{ROW.sub('', place)}: {expected}"
+        self.first.setdefault(kind, f"{place}: {reprlib.repr(value)}, expected {expected}")
+        self.counts[kind] += count
+        if len(self.first) == MOST_PROBLEMS:
             self.check()
 
     def check(self) -> None:
-        if self:
-            raise GraphError(*self)
+        if self.first:
+            raise GraphError(*(self.sentence(kind) for kind in self.first))
+
+    def sentence(self, kind: str) -> str:
+        if self.counts[kind] == 1:
+            return self.first[kind]
+        return f"{self.first[kind]}; {self.counts[kind]} rows are like it"
 
 
 def refuse_large(place: str, size: int) -> None:
@@ -108,13 +152,40 @@ def read_npz(path: Path, notices: list[str]) -> Arrays:
     with opened(path) as file, distrust(str(path), "a whole .npz file"):
         archive = zipfile.ZipFile(file)
         refuse_bomb(path, archive)
+        layout: str | None = None
         names = [name.removesuffix(".npy") for name in archive.namelist()]
-        known = SCIPY if "format" in names else FORMAT
+        known: tuple[str, ...] = FORMAT
+        if "format" in names:
+            known = SCIPY
+        elif layout := next((names_ for names_ in LAYOUTS if LAYOUTS[names_] <= {*names}), None):
+            known = tuple(OTHERS[layout])
         if other := sorted(set(names) - {*known}):
             notices.append(f"left out, no part of the format: {', '.join(map(repr, other))}")
         raw = {name: archive.read(f"{name}.npy") for name in names if name in known}
     arrays = {name: read_npy(f"{path}, {name}", member) for name, member in raw.items()}
+    if layout:
+        notices.append(f"arrays in the layout of {layout}")
+        return renamed(str(path), arrays, OTHERS[layout], notices)
     return adjacency(str(path), arrays, notices) if known is SCIPY else arrays
+
+
+def renamed(place: str, a: Arrays, names: dict[str, str], notices: list[str]) -> Arrays:
+    """The arrays of another layout by the names of ours."""
+    arrays = {names[name]: array for name, array in a.items()}
+    if "indices" in arrays:
+        parts: Arrays = {}
+        for key in ("data", "indices", "indptr", "shape"):
+            if key in arrays:
+                parts[str(key)] = arrays.pop(key)
+        parts["format"] = np.array("csr")
+        parts.setdefault("data", np.ones(len(parts["indices"]), np.float32))
+        arrays |= adjacency(place, parts, notices)
+    if arrays.get("edge_index", np.empty(0)).ndim == 2 and arrays["edge_index"].shape[0] != 2:
+        arrays["edge_index"] = arrays["edge_index"].T  # [E, 2]
+    for mask in MASKS:
+        if mask in arrays and arrays[mask].ndim == 2:
+            arrays[mask] = arrays[mask].T  # [k, N]
+    return arrays
 
 
 def read_npy(place: str, raw: bytes) -> Array:
@@ -180,33 +251,6 @@ def adjacency(place: str, a: Arrays, notices: list[str]) -> Arrays:
         edge_index, data = edge_index[:, filled], data[filled]
     arrays = {"edge_index": edge_index, "node_id": np.arange(n)}
     return arrays if (data == 1).all() else arrays | {"edge_weight": data}
-
-
-def read_pt(path: Path) -> dict[str, Any]:
-    """The attributes of a PyG Data kept by torch.save, by torch's restricted loader, which runs no
-    code of the file's; torch's old format, a bare pickle, is refused."""
-    import torch
-    from torch_geometric.data import Data
-    from torch_geometric.data.data import DataEdgeAttr, DataTensorAttr
-    from torch_geometric.data.storage import GlobalStorage
-
-    allowed = [Data, DataEdgeAttr, DataTensorAttr, GlobalStorage]
-    with opened(path) as file, distrust(str(path), "torch.save of a PyG Data of tensors"):
-        refuse_bomb(path, zipfile.ZipFile(file))
-        file.seek(0)
-        with torch.serialization.safe_globals(allowed):
-            data = torch.load(file, weights_only=True, map_location="cpu")
-        if not isinstance(data, Data):
-            raise GraphError(f"{path}: holds a {type(data).__name__}, expected a PyG Data")
-        store = vars(data).get("_store")  # not by its methods, which the file may have replaced
-        held = vars(store).get("_mapping") if isinstance(store, GlobalStorage) else None
-        if not isinstance(held, dict) or not all(isinstance(key, str) for key in held):
-            raise GraphError(f"{path}: a Data without its attributes, expected a PyG Data")
-    packed = path.stat().st_size
-    for key, value in held.items():
-        if isinstance(value, torch.Tensor) and value.layout == torch.strided:
-            refuse_unpacked(f"{path}, {key}", value.numel() * max(value.element_size(), 4), packed)
-    return held
 
 
 def refuse_unpacked(place: str, size: int, packed: int) -> None:

@@ -21,7 +21,7 @@ from nodejepa_ext.graphs.archives import (
     check_csr,
     refuse_large,
 )
-from nodejepa_ext.graphs.tables import LARGEST, array_of
+from nodejepa_ext.graphs.cells import LARGEST, array_of
 
 
 def expect(name: str, a: Arrays, key: str, kinds: str, *ndim: int) -> Array:

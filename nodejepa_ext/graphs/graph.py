@@ -8,7 +8,6 @@ Shapes: N nodes, E undirected edges, F features, k fixed splits.
 from __future__ import annotations
 
 from contextlib import ExitStack, closing
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,9 +24,11 @@ import run_full
 from nodejepa_ext.files import atomic
 from nodejepa_ext.graphs import archives as files
 from nodejepa_ext.graphs import arrays as checks
-from nodejepa_ext.graphs import tables
+from nodejepa_ext.graphs import others, pyg_data, rows, saved, tables
 from nodejepa_ext.graphs.archives import CSR, MASKS, Array, Arrays, GraphError
+from nodejepa_ext.graphs.columns import Choices, Found, sentences
 
+CHOICES = Choices()
 __all__ = ["Graph", "GraphError", "read_graph", "structural_features", "write_graph"]
 RULES = ("auto", "rows", "columns", "none")
 
@@ -42,6 +43,7 @@ class Graph(NamedTuple):
     node_id: Array | None  # [N] names of the nodes; None: they are 0 to N - 1
     classes: Array | None  # [C] names of the classes; None: they are 0 to C - 1
     notices: list[str]  # what was left out, merged or assumed, counted
+    columns: Found | None = None  # what became of the columns of tables
 
 
 def read_graph(
@@ -51,6 +53,7 @@ def read_graph(
     nodes: str | Path | None = None,
     split: int | None = 0,
     normalise: str = "auto",
+    choices: Choices = CHOICES,
 ) -> Graph:
     """The graph in `source`: cora, citeseer or pubmed; a folder of edges.* and, if any, nodes.*;
     a table of edges (.csv .tsv .txt .edges .parquet), with `nodes` a table of nodes; .npz of the
@@ -61,17 +64,22 @@ def read_graph(
     features. The graph is taken as undirected. Weights of one pair in one direction are summed, of
     its two directions the larger is kept. split: which of k masks; None: all [N, k]. normalise:
     `rows`, by their sum as in run_full; `columns`, to mean 0 and variance 1; `auto`, rows where
-    features are not negative and at most a quarter not zero, else columns; `none`.
+    features are not negative and at most a quarter not zero, else columns; `none`. choices: which
+    columns are what, where their names do not say.
 
     GraphError: no sound graph. ValueError: no such way of reading. ImportError: no pyarrow."""
     if normalise not in RULES:
         raise ValueError(f"normalise = {normalise!r}: expected one of {', '.join(RULES)}")
     notices: list[str] = []
     try:
-        name, arrays = arrays_of(source, edges, nodes, notices)
+        name, arrays, found = arrays_of(source, edges, nodes, notices, choices)
     except OSError as error:
         raise GraphError(f"{error.filename}: {error.strerror}, expected a file to read") from None
-    graph = sound(name, arrays, split, notices)
+    graph = sound(name, arrays, split, notices)._replace(columns=found)
+    if found is not None:
+        if graph.data.x is None:
+            found.features = []
+        notices += sentences(found)
     if graph.data.x is not None:
         raw = graph.data.x
         graph.data.x, notice = normalised(raw, normalise)
@@ -91,85 +99,92 @@ def raw_features(data: Data) -> Tensor:
 
 
 def arrays_of(
-    source: Any, edges: str | Path | None, nodes: str | Path | None, notices: list[str]
-) -> tuple[str, Arrays]:
-    """A name for messages, and the arrays of the format."""
+    source: Any,
+    edges: str | Path | None,
+    nodes: str | Path | None,
+    notices: list[str],
+    choices: Choices,
+) -> tuple[str, Arrays, Found | None]:
+    """A name for messages, the arrays of the format, and what became of columns, if of any."""
     if isinstance(source, Data):
-        return "data", numpy_of("data", source.to_dict(), notices)
+        return "data", pyg_data.arrays_of("data", source.to_dict(), notices), None
+    if sparse.issparse(source):
+        return "matrix", of_matrix("matrix", source, notices), None
     if hasattr(source, "nodes") and hasattr(source, "edges"):
-        edge_rows, node_rows = tables.networkx_rows(source)
-        both = ("graph.edges", edge_rows), ("graph.nodes", node_rows)
-        return "graph", tables.read_tables(*both, notices)
+        return of_networkx("graph", source, notices, choices)
     if isinstance(source, str) and source in run_full.GRAPHS:
         source = Path(run_full.__file__).parent / f"nodejepa_ext/datasets/{source}.npz"
     path = Path(source) if isinstance(source, str | Path) else None
+    alone = path is not None and edges is None and nodes is None
+    suffix = path.suffix.lower() if path is not None else ""
     if path and path.is_dir():
         edges, nodes = edges or only(path, "edges"), nodes or only(path, "nodes")
-    elif path and edges is None and path.suffix.lower() in tables.SUFFIXES:
+    elif path and edges is None and rows.suffix_of(path):
         edges = path
-    elif path and edges is None and nodes is None and path.suffix == ".npz":
-        return str(path), files.read_npz(path, notices)
-    elif path and edges is None and nodes is None and path.suffix == ".pt":
-        return str(path), numpy_of(str(path), files.read_pt(path), notices)
+    elif path and alone and suffix == ".npz":
+        return str(path), files.read_npz(path, notices), None
+    elif path and alone and suffix == ".pt":
+        return str(path), pyg_data.arrays_of(str(path), saved.read_pt(path, notices), notices), None
+    elif path and alone and suffix == ".mtx":
+        return str(path), of_matrix(str(path), others.read_mtx(path), notices), None
+    elif path and alone and suffix in others.NETWORKX:
+        return of_networkx(str(path), others.read_networkx(path), notices, choices)
     elif source is not None or edges is None:
-        known = f"{', '.join(run_full.GRAPHS)}, a folder of edges.csv, .npz, .pt, or a table of"
-        raise ValueError(f"{source}: expected {known} edges: {' '.join(tables.SUFFIXES)}")
-    return read_tables([Path(p) for p in (edges, nodes) if p], notices)
+        known = f"{', '.join(run_full.GRAPHS)}, a folder of edges.csv, .npz, .pt,"
+        known += f" {', '.join(('.mtx', *others.NETWORKX))}, or a table of edges"
+        what = source if isinstance(source, str | Path) else f"a {type(source).__name__}"
+        raise ValueError(f"{what}: expected {known}: {' '.join(rows.SUFFIXES)}")
+    return read_tables([Path(p) for p in (edges, nodes) if p], notices, choices)
 
 
-def read_tables(paths: list[Path], notices: list[str]) -> tuple[str, Arrays]:
+def of_networkx(
+    name: str, graph: Any, notices: list[str], choices: Choices
+) -> tuple[str, Arrays, Found]:
+    """Of a networkx graph, whose attributes of nodes are columns."""
+    found = Found()
+    edge_rows, node_rows = rows.networkx_rows(graph, notices)
+    both = (f"{name}.edges", edge_rows), (f"{name}.nodes", node_rows)
+    return name, tables.read_tables(*both, notices, choices, found), found
+
+
+def of_matrix(name: str, matrix: Any, notices: list[str]) -> Arrays:
+    """Of a SciPy adjacency [N, N]."""
+    coo = sparse.coo_array(matrix)
+    parts = {"format": np.array("coo"), "shape": np.array(coo.shape), "data": coo.data}
+    row, col = coo.coords
+    return files.adjacency(name, parts | {"row": row, "col": col}, notices)
+
+
+def read_tables(
+    paths: list[Path], notices: list[str], choices: Choices
+) -> tuple[str, Arrays, Found]:
     """paths: of the edges and, if any, of the nodes."""
     for path in paths:
-        if path.suffix.lower() not in tables.SUFFIXES:
-            raise ValueError(f"{path}: expected a table: {' '.join(tables.SUFFIXES)}")
-        if path.suffix.lower() == ".parquet" and find_spec("pyarrow") is None:
-            raise ImportError(f"{path}: needs pyarrow: pip install 'nodejepa[parquet]'")
+        if not rows.suffix_of(path):
+            raise ValueError(f"{path}: expected a table: {' '.join(rows.SUFFIXES)}")
+    found = Found()
     with ExitStack() as opened:  # closed here also where a row is refused
-        rows = [opened.enter_context(closing(tables.rows_of(path))) for path in paths]
-        edges, *nodes = zip(map(str, paths), rows, strict=True)
-        return edges[0], tables.read_tables(edges, nodes[0] if nodes else None, notices)
+        read = [opened.enter_context(closing(rows.rows_of(path))) for path in paths]
+        edges, *nodes = zip(map(str, paths), read, strict=True)
+        given = edges, nodes[0] if nodes else None
+        return edges[0], tables.read_tables(*given, notices, choices, found), found
 
 
 def only(folder: Path, stem: str) -> Path | None:
     """The table of that name. GraphError: there are two, or none of the edges."""
-    found = sorted(p for p in folder.glob(f"{stem}.*") if p.suffix.lower() in tables.SUFFIXES)
+    found = sorted(p for p in folder.glob(f"{stem}.*") if rows.suffix_of(p))
     if len(found) > 1 or stem == "edges" and not found:
         names = ", ".join(p.name for p in found) or "none"
         raise GraphError(f"{folder}: holds {names}, expected one table called {stem}")
     return found[0] if found else None
 
 
-def numpy_of(name: str, values: dict[str, Any], notices: list[str]) -> Arrays:
-    """A Data's attributes as arrays of the format. GraphError: what numpy cannot hold."""
-    known = (*files.FORMAT, "num_nodes", "x_mean", "x_scale")
-    if other := [key for key in values if key not in known]:
-        notices.append(f"left out, no part of the format: {', '.join(map(repr, other))}")
-    arrays: Arrays = {}
-    for key in (key for key in files.FORMAT if values.get(key) is not None):
-        value = values[key]
-        if isinstance(value, Tensor) and value.layout == torch.strided and not value.is_meta:
-            files.refuse_large(f"{name}, {key}", 4 * value.numel())
-            if value.is_quantized or value.is_complex():
-                raise GraphError(f"{name}, {key}: {value.dtype}, expected plain numbers")
-            value = value.detach().cpu().resolve_neg()
-            value = (value.float() if value.is_floating_point() else value).numpy()
-        elif isinstance(value, list) and {*map(type, value)} == {str}:
-            value = np.array(value)
-        if not isinstance(value, np.ndarray):
-            what = f"{value.layout} tensor" if isinstance(value, Tensor) else type(value).__name__
-            raise GraphError(f"{name}, {key}: a {what}, expected a dense tensor")
-        arrays[key] = value
-    if arrays.get("y", np.empty(0)).ndim == 2 and arrays["y"].shape[1] == 1:
-        arrays["y"] = arrays["y"][:, 0]
-    if isinstance(n := values.get("num_nodes"), int) and "node_id" not in arrays:
-        files.refuse_large(f"{name}: {n} nodes", 64 * n)
-        arrays["node_id"] = np.arange(n)
-    return arrays
-
-
 def sound(name: str, a: Arrays, split: int | None, notices: list[str]) -> Graph:
     """The arrays of the format as a graph, features as they are. GraphError: they are none."""
     x, n = checks.features(name, a, notices), checks.count(name, a)
+    if x is not None and len(x) > 1 and bool((x == x[:1]).all()):
+        notices.append(f"{x.shape[1]} features are constant: they say nothing, and are left out")
+        x = None
     node_id = checks.identifiers(name, a)
     edge_index, weight = checks.edge_arrays(name, a, n, notices)
     y, classes = checks.labels(name, a, notices)

@@ -16,11 +16,10 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from nodejepa_ext.graphs.archives import CSR, Array, GraphError
+from nodejepa_ext.graphs.columns import ANSWER, NAMES
 from nodejepa_ext.graphs.graph import Graph, raw_features, read_graph
-from nodejepa_ext.graphs.tables import COLUMNS
 
 PARTS = ("x", *CSR, "edge_index", "edge_weight", "edge_attr", "adj_t", "node_id", "num_nodes")
-ANSWERS = {*COLUMNS["label"], "target"}  # names that a column of what is to be told may have
 WANTED = "expected (X, edges) or (X, edges, weights), a PyG Data, a networkx graph or a path"
 
 
@@ -70,8 +69,9 @@ def graph_of(source: Any) -> Given:
 
 def no_graph(source: Any) -> bool:
     """Whether it is a table, or a list, in which no edges can be."""
-    table = isinstance(source, np.ndarray | Tensor | list) or sparse.issparse(source)
-    return table or frame_of(source) is not None
+    if sparse.issparse(source):
+        return source.shape[0] != source.shape[1]  # else an adjacency matrix
+    return isinstance(source, np.ndarray | Tensor | list) or frame_of(source) is not None
 
 
 def frame_of(values: Any) -> Any:
@@ -130,7 +130,7 @@ def array_of(values: Any) -> Array:
 
 def nodes_of(frame: Any, notices: list[str]) -> Nodes:
     """GraphError: two columns of ids, or a column of other things than numbers."""
-    named = [c for c in frame.columns if str(c).lower() in COLUMNS["id"]]
+    named = [c for c in frame.columns if str(c).lower() in NAMES["id"]]
     if len(named) > 1:
         raise GraphError(f"x: columns {named[0]!r} and {named[1]!r}, expected one for the id")
     index = nw.maybe_get_index(frame)
@@ -143,7 +143,7 @@ def nodes_of(frame: Any, notices: list[str]) -> Nodes:
         kind = frame.schema[name]
         if not (kind.is_numeric() or kind == nw.Boolean):
             raise GraphError(f"x, column {name!r}: {kind}, expected numbers or booleans")
-        if str(name).lower() in ANSWERS:
+        if ANSWER.fullmatch(str(name)):
             notices.append(f"column {name!r} of x taken as a feature, by whatever it tells")
     parts = [np.asarray(frame[name].to_numpy(), np.float64) for name in columns]
     x = np.stack(parts, 1) if parts else np.empty((len(frame), 0))
@@ -173,7 +173,7 @@ def edges_of(frame: Any, nodes: Nodes | None, x: Any) -> tuple[Array, Array | No
     of no node."""
     found = {}
     for role in ("source", "target", "weight"):
-        named = [c for c in frame.columns if str(c).lower() in COLUMNS[role]]
+        named = [c for c in frame.columns if str(c).lower() in NAMES[role]]
         if len(named) > 1:
             raise GraphError(f"edges: columns {named[0]!r}, {named[1]!r}, expected one {role}")
         if named:

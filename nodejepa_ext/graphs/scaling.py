@@ -6,27 +6,19 @@ must be scaled as the training graph was, or its embedding means something else.
 
 from __future__ import annotations
 
-import re
-from contextlib import closing
-from pathlib import Path
 from typing import NamedTuple
 
 from torch import Tensor
 from torch_geometric.data import Data
 
-from nodejepa_ext.graphs.archives import MASKS
 from nodejepa_ext.graphs.graph import (
     RULES,
     Graph,
     by_rows,
     column_scale,
-    only,
     rule_for,
     structural_features,
 )
-from nodejepa_ext.graphs.tables import COLUMNS, rows_of, text
-
-OTHERS = {name for role in ("id", "label", *MASKS) for name in COLUMNS[role]}
 
 
 class Scaling(NamedTuple):
@@ -66,17 +58,3 @@ class Scaling(NamedTuple):
         if self.mean is not None and self.scale is not None:
             x = ((x - self.mean) / self.scale).float()
         return Data(x=x, edge_index=edges, edge_weight=graph.data.edge_weight)
-
-
-def names(source: str | None, nodes: str | None) -> list[str] | None:
-    """Of the feature columns, in the header of the table of nodes that `read_graph` takes for these
-    arguments; None: it takes no such table. GraphError: it cannot be read."""
-    path = Path(nodes) if nodes else None
-    if path is None and source and Path(source).is_dir():
-        path = only(Path(source), "nodes")
-    if path is None:
-        return None
-    with closing(rows_of(path)) as rows:
-        header = [text(cell) for cell in next(rows, (0, []))[1]]
-    kept = (c for c in header if c.lower() not in OTHERS)
-    return [c for c in kept if not re.fullmatch(r"split(_\d+)?", c.lower())]

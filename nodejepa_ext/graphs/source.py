@@ -13,23 +13,59 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
+from nodejepa_ext.graphs.columns import Choices
 from nodejepa_ext.graphs.graph import Graph, read_graph
 from nodejepa_ext.graphs.scaling import Scaling
 from run_full import GRAPHS
 
 
 class Source(NamedTuple):
-    """Where a graph was read from: arguments of `read_graph`, paths absolute."""
+    """Where a graph was read from, paths absolute, and what was said of its columns, see
+    `columns.Choices`: arguments of `read_graph`."""
 
     source: str | None
     edges: str | None = None
     nodes: str | None = None
+    features: list[str] | None = None
+    not_features: list[str] | None = None
+    label: str | None = None
+    weight: str | None = None
 
     @classmethod
-    def of(cls, source: str | None, edges: Path | None = None, nodes: Path | None = None) -> Source:
-        paths = (str(Path(p).absolute()) if p is not None else None for p in (source, edges, nodes))
-        first, *tables = paths
-        return cls(source if source in GRAPHS else first, *tables)
+    def of(
+        cls,
+        source: str | None,
+        edges: Path | None = None,
+        nodes: Path | None = None,
+        choices: Choices | None = None,
+    ) -> Source:
+        paths = [str(Path(p).absolute()) if p is not None else None for p in (source, edges, nodes)]
+        found = cls(source if source in GRAPHS else paths[0], paths[1], paths[2])
+        return found if choices is None else found.deciding(choices)
+
+    def deciding(self, choices: Choices) -> Source:
+        """The same with these choices."""
+        return self._replace(
+            features=None if choices.features is None else [*choices.features],
+            not_features=[*choices.not_features] or None,
+            label=choices.label,
+            weight=choices.weight,
+        )
+
+    @property
+    def choices(self) -> Choices:
+        features = None if self.features is None else tuple(self.features)
+        return Choices(features, tuple(self.not_features or ()), self.label, self.weight)
+
+    def graph(self) -> Graph:
+        """Features as they are. GraphError, ValueError, ImportError: as `read_graph`."""
+        return read_graph(
+            self.source,
+            edges=self.edges,
+            nodes=self.nodes,
+            normalise="none",
+            choices=self.choices,
+        )
 
 
 class Subject(NamedTuple):
@@ -43,7 +79,7 @@ class Subject(NamedTuple):
 
 def read(source: Source) -> Subject:
     """GraphError, ValueError, ImportError: as `read_graph`."""
-    return subject(read_graph(**source._asdict(), normalise="none"), source)
+    return subject(source.graph(), source)
 
 
 def subject(graph: Graph, source: Source | None = None) -> Subject:

@@ -1,114 +1,36 @@
-"""Tables of edges and nodes (text, parquet, networkx) -> the arrays of the project's format.
+"""Tables of edges and nodes -> the arrays of the project's format, every bad cell named.
 
-Apart from graph.py because only here it is known where a value stands: every bad cell is reported
-by file, row and column, up to 20 at once. Rows are streamed, so a table is never held as text.
+Apart from graph.py because only here it is known where a value stands: what is wrong is reported by
+file, row and column, with how many rows have it, up to 20 kinds at once. Which column is what,
+columns.py decides; nodes.py reads the nodes, this module the edges.
 """
 
 from __future__ import annotations
 
-import csv
 import itertools
-import re
 import reprlib
+import unicodedata
 from array import array
-from collections.abc import Generator, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from nodejepa_ext.graphs.archives import (
-    MASKS,
-    Array,
-    Arrays,
-    GraphError,
-    Problems,
-    distrust,
-    refuse_large,
-)
+from nodejepa_ext.graphs.archives import Array, Arrays, GraphError, Problems
+from nodejepa_ext.graphs.cells import INTEGER, LONGEST, array_of, number, ordered, text
+from nodejepa_ext.graphs.columns import Choices, Found, column, listed, locate
+from nodejepa_ext.graphs.nodes import read_nodes
+from nodejepa_ext.graphs.rows import Rows
 
-Rows = Iterator[tuple[int, list[Any]]]  # the row's number, its cells; the first may be a header
-
-SUFFIXES = (".csv", ".tsv", ".txt", ".edges", ".parquet")
-COLUMNS = {
-    "source": ("source", "src", "from", "u"),
-    "target": ("target", "dst", "to", "v"),
-    "weight": ("weight", "w"),
-    "id": ("id", "node", "node_id"),
-    "label": ("label", "y", "class"),
-    "train_mask": ("train", "train_mask"),
-    "val_mask": ("val", "val_mask", "valid", "valid_mask"),
-    "test_mask": ("test", "test_mask"),
-}
-SPLITS = {"train": 0, "val": 1, "valid": 1, "validation": 1, "test": 2, "": 3, "none": 3}
-FLAGS = {"1": 1, "true": 1, "0": 0, "false": 0, "": 0}
-LARGEST = float(np.finfo(np.float32).max)
-LONGEST = 1000  # characters of an id or a label
-INTEGER = re.compile("0|-?[1-9][0-9]*")
-
-
-def rows_of(path: Path) -> Generator[tuple[int, list[Any]]]:
-    """The rows of a text or parquet file; leading lines of # or % and empty lines are left out."""
-    if path.suffix.lower() == ".parquet":
-        yield from parquet_rows(path)
-        return
-    refuse_large(str(path), path.stat().st_size)
-    number = 0
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            skipped, first = 0, file.readline()
-            while first.startswith(("#", "%")) or first and not first.strip():
-                skipped, first = skipped + 1, file.readline()
-            lines = itertools.chain([first], file)
-            marks = {".tsv": "\t"}.get(path.suffix.lower(), ",;\t")
-            if mark := max(marks, key=first.count) if any(m in first for m in marks) else "":
-                reader = csv.reader(lines, delimiter=mark, skipinitialspace=True, strict=True)
-                rows: Rows = ((reader.line_num, cells) for cells in reader)
-            else:
-                rows = ((i, line.split()) for i, line in enumerate(lines, 1))
-            yield from ((number := skipped + line, cells) for line, cells in rows if cells)
-    except UnicodeDecodeError:
-        raise GraphError(f"{path}, after row {number}: not UTF-8 text") from None
-    except csv.Error as error:
-        raise GraphError(f"{path}, after row {number}: {error}") from None
-
-
-def parquet_rows(path: Path) -> Rows:
-    """The header as row 0, then row 1 and so on."""
-    from pyarrow import parquet
-
-    with path.open("rb") as opened, distrust(str(path), "a whole parquet file"):
-        file = parquet.ParquetFile(opened)
-        groups = range(file.metadata.num_row_groups)
-        refuse_large(str(path), sum(file.metadata.row_group(i).total_byte_size for i in groups))
-        yield 0, file.schema_arrow.names
-        batches = (batch.to_pydict().values() for batch in file.iter_batches(8192))
-        rows = itertools.chain.from_iterable(zip(*b, strict=True) for b in batches)
-        yield from enumerate(map(list, rows), 1)
-
-
-def text(cell: Any) -> str:
-    """An id or label as written; "" where there is none. 3.0, as pandas has 3 beside gaps, is 3."""
-    if cell is None or cell != cell:
-        return ""
-    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell).strip()
-
-
-def locate(name: str, header: list[str], roles: Sequence[str]) -> dict[str, int]:
-    """Role -> its column, by the names it may have. GraphError: two columns for one role."""
-    found: dict[str, int] = {}
-    for i, column in enumerate(header):
-        for role in roles:
-            if column.lower() in COLUMNS[role]:
-                if role in found:
-                    pair = f"{header[found[role]]!r} and {column!r}"
-                    raise GraphError(f"{name}: columns {pair}, expected one for the {role}")
-                found[role] = i
-    return found
+TIMES = 10**8, 10**19  # seconds since 1973 to nanoseconds: what looks like a time
 
 
 def read_tables(
-    edges: tuple[str, Rows], nodes: tuple[str, Rows] | None, notices: list[str]
+    edges: tuple[str, Rows],
+    nodes: tuple[str, Rows] | None,
+    notices: list[str],
+    choices: Choices,
+    found: Found,
 ) -> Arrays:
     """A name for messages and the rows of each. Without nodes, they are the ids that the edges
     name, integers in their order, else in that of the alphabet; their rows may come in any."""
@@ -116,184 +38,208 @@ def read_tables(
     arrays: Arrays = {}
     ids: dict[str, int] = {}
     if nodes:
-        arrays, ids = read_nodes(*nodes, problems)
-    index, weights = read_edges(*edges, ids, nodes[0] if nodes else "", problems, notices)
+        arrays, ids = read_nodes(*nodes, problems, notices, choices, found)
+    reader = EdgeRows(edges[0], nodes[0] if nodes else "", ids, problems, notices, choices, found)
+    index, weights = reader.read(edges[1])
     problems.check()
     if not nodes:
         names, place = ordered(list(ids)), np.empty(len(ids), np.int64)
         place[[ids[str(name)] for name in names]] = np.arange(len(names))
         arrays["node_id"], index = array_of(names), place[index]
     arrays["edge_index"] = index.reshape(-1, 2).T  # [2, E]
-    return arrays if weights is None else arrays | {"edge_weight": weights}
+    if weights is None:
+        return arrays
+    return arrays | positive(arrays, weights, notices, found)
 
 
-def ordered(names: Sequence[str]) -> list[str]:
-    return sorted(names, key=int if all(map(INTEGER.fullmatch, names)) else None)
+def positive(arrays: Arrays, weights: Array, notices: list[str], found: Found) -> Arrays:
+    """edge_index and edge_weight without the edges of weight 0, which are none."""
+    if zeros := int((weights == 0).sum()):
+        notices.append(f"{zeros} edges of weight 0 left out: they are none")
+    kept = weights > 0
+    if kept.any():
+        found.weight_range = float(weights[kept].min()), float(weights[kept].max())
+    return {"edge_index": arrays["edge_index"][:, kept], "edge_weight": weights[kept]}
 
 
-def array_of(names: Sequence[str]) -> Array:
-    """int64 where all are integers as Python writes them, and small enough, else strings."""
-    if names and all(len(n) < 20 and INTEGER.fullmatch(n) for n in names):
-        numbers = list(map(int, names))
-        if max(map(abs, numbers)) < 2**63:
-            return np.array(numbers, np.int64)
-    return np.array(names, dtype=str)
+class EdgeRows:
+    """Rows of source, target and, if any, weight."""
 
+    def __init__(
+        self,
+        name: str,
+        nodes: str,
+        ids: dict[str, int],
+        problems: Problems,
+        notices: list[str],
+        choices: Choices,
+        found: Found,
+    ) -> None:
+        """Names must be in ids where `nodes` names the file they came from; else ids is filled, in
+        order of appearance."""
+        self.name, self.nodes, self.ids = name, nodes, ids
+        self.problems, self.notices = problems, notices
+        self.choices, self.found = choices, found
+        self.unknown: dict[str, int] = {}  # id of no node -> the first row that has it
 
-def read_edges(
-    name: str, rows: Rows, ids: dict[str, int], nodes: str, problems: Problems, notices: list[str]
-) -> tuple[Array, Array | None]:
-    """-> source and target of each edge in turn [2E], weights [E] or None. Names must be in ids
-    where `nodes` names the file they came from; else ids is filled, in order of appearance."""
-    row, first = next(rows, (0, []))
-    if not first:
-        raise GraphError(f"{name}: empty, expected rows of source, target and, if any, weight")
-    header = [text(cell) for cell in first]
-    found = locate(name, header, ("source", "target", "weight"))
-    if not (headed := {"source", "target"} <= found.keys()):
-        if found or not 2 <= len(first) <= 3:
-            wanted = "columns source, target and, if any, weight"
-            raise GraphError(f"{name}, row {row}: {reprlib.repr(header)}, expected {wanted}")
-        rows, found = itertools.chain([(row, first)], rows), {"source": 0, "target": 1}
-        found |= {"weight": 2} if len(first) == 3 else {}
-    elif other := [column for i, column in enumerate(header) if i not in found.values()]:
-        notices.append(f"columns of the edges left out: {', '.join(map(repr, other))}")
-    index, weights, numbers = array("q"), array("f"), array("q")
-    for row, cells in rows:
-        if len(cells) != len(first):
-            problems.add(f"{name}, row {row}", cells, f"{len(first)} columns")
-            continue
-        for role in ("source", "target"):
-            place, node = f"{name}, row {row}, column {role}", text(cells[found[role]])
-            if not 0 < len(node) <= LONGEST:
-                problems.add(place, node, f"an id of 1 to {LONGEST} characters")
-            elif nodes and node not in ids:
-                problems.add(place, node, f"an id of {nodes}")
-            index.append(ids.setdefault(node, len(ids)))
-        numbers.append(row)
-        if "weight" in found:
-            cell = cells[found["weight"]]
-            if (weight := number(cell)) is None or weight <= 0:
-                problems.add(f"{name}, row {row}, column weight", cell, "a finite number above 0")
-            weights.append(weight or 0)
-    pairs = np.array(index, np.int64)
-    if not nodes:
-        check_names(name, list(ids), pairs, numbers, headed, problems)
-    return pairs, np.array(weights, np.float32) if "weight" in found else None
+    def read(self, rows: Rows) -> tuple[Array, Array | None]:
+        """-> source and target of each edge in turn [2E], weights [E] or None."""
+        row, first = next(rows, (0, []))
+        if not first:
+            wanted = "rows of source, target and, if any, weight"
+            raise GraphError(f"{self.name}: empty, expected {wanted}")
+        header = [text(cell) for cell in first]
+        places, headed = self.roles(row, header)
+        if not headed:
+            rows = itertools.chain([(row, first)], rows)
+        index, weights, numbers = array("q"), array("f"), array("q")
+        rows = self.decided(rows, places, header, headed)
+        for row, cells in rows:
+            if len(cells) != len(first):
+                self.problems.add(f"{self.name}, row {row}", cells, f"{len(first)} columns")
+                continue
+            index.extend(self.end(row, role, cells[places[role]]) for role in ("source", "target"))
+            numbers.append(row)
+            if "weight" in places:
+                weights.append(self.weight(row, cells[places["weight"]]))
+        pairs = np.array(index, np.int64)
+        self.explain()
+        if not self.nodes:
+            self.check_names(pairs, numbers)
+        if "weight" not in places:
+            return pairs, None
+        found = np.array(weights, np.float32)
+        self.doubt(places["weight"], headed, found)
+        return pairs, found
 
+    def roles(self, row: int, header: list[str]) -> tuple[dict[str, int], bool]:
+        """Role -> its column, and whether row 1 is a header of known names."""
+        places = locate(self.name, header, ("source", "target", "weight"))
+        headed = {"source", "target"} <= places.keys()
+        if not headed:
+            if places or not 2 <= len(header) <= 3:
+                wanted = "columns source, target and, if any, weight"
+                raise GraphError(
+                    f"{self.name}, row {row}: {reprlib.repr(header)}, expected {wanted}"
+                )
+            places = {"source": 0, "target": 1}
+            if len(header) == 3:
+                places["weight"] = 2
+        if self.choices.weight == "none":
+            places.pop("weight", None)
+        elif self.choices.weight is not None:
+            places["weight"] = column(self.name, header, self.choices.weight, "--weight")
+        if headed:
+            other = [name for i, name in enumerate(header) if i not in places.values()]
+            if other:
+                text = f"columns of the edges left out: {', '.join(map(repr, other))}"
+                self.notices.append(text)
+            if "weight" in places:
+                self.found.weight = f"column {header[places['weight']]!r}"
+        elif "weight" in places:
+            self.found.weight = "the third column"
+        return places, headed
 
-def check_names(
-    name: str, names: list[str], pairs: Array, rows: Sequence[int], headed: bool, found: Problems
-) -> None:
-    """Of names that only the edges give: integers below 0, or an unknown header, are mistakes."""
-    odd = [i for i, node in enumerate(names) if not INTEGER.fullmatch(node)]
-    once = int((pairs < 2).sum()) == 2  # the names of the first row are in no other
-    if odd == [0, 1] and once and not headed and len(names) > 2:
-        wanted = "integers as in all other rows, or a header such as source,target,weight"
-        found.add(f"{name}, row {rows[0]}", [names[i] for i in odd], wanted)
-    for i in () if odd else [i for i, node in enumerate(names) if node.startswith("-")]:
-        row = rows[int((pairs == i).argmax()) // 2]
-        found.add(f"{name}, row {row}", names[i], "an id of at least 0")
-
-
-def number(cell: Any) -> float | None:
-    """None: not a number that is finite in float32."""
-    try:
-        value = float(cell)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return value if abs(value) <= LARGEST else None
-
-
-def read_nodes(name: str, rows: Rows, problems: Problems) -> tuple[Arrays, dict[str, int]]:
-    """-> node_id, x, y and masks where there are columns for them, and the place of each id."""
-    _, first = next(rows, (0, []))
-    header = [text(cell) for cell in first]
-    roles = locate(name, header, ("id", "label", *MASKS))
-    splits = [i for i, column in enumerate(header) if re.fullmatch(r"split(_\d+)?", column.lower())]
-    flags = {mask: roles[mask] for mask in MASKS if mask in roles}
-    if "id" not in roles or len({*header}) < len(header) or splits and flags:
-        wanted = "a header with a column id, no name twice, and splits in one way only"
-        raise GraphError(f"{name}: {reprlib.repr(header)}, expected {wanted}")
-    rest = [i for i in range(len(header)) if i not in (*roles.values(), *splits)]
-    ids: dict[str, int] = {}
-    labels: list[str] = []
-    codes, x = array("b"), []
-    for row, cells in rows:
-        place = f"{name}, row {row}"
-        node = text(cells[roles["id"]]) if roles["id"] < len(cells) else ""
-        if len(cells) != len(header):
-            problems.add(place, cells, f"{len(header)} columns")
-        elif not 0 < len(node) <= LONGEST:
-            problems.add(f"{place}, column {header[roles['id']]}", node, "an id")
-        elif node in ids:
-            problems.add(f"{place}, column {header[roles['id']]}", node, "an id of no earlier row")
+    def decided(self, rows: Rows, places: dict[str, int], header: list[str], headed: bool) -> Rows:
+        """The rows without the first, where it is a header of unknown names: no name of it is a
+        node, or occurs in another row."""
+        pair = [header[places["source"]], header[places["target"]]]
+        odd = not any(INTEGER.fullmatch(name) for name in pair) and len({*pair}) == 2
+        if headed or not odd or (self.nodes and {*pair} & self.ids.keys()):
+            yield from rows
+            return
+        first = next(rows)
+        if self.nodes:
+            self.say_header(header)
+            yield from rows
+            return
+        again = list(rows)
+        ends = (places["source"], places["target"])
+        named = {text(cells[i]) for _, cells in again for i in ends if i < len(cells)}
+        if not again or named & {*pair}:
+            yield first
         else:
-            labels.append(label := text(cells[roles["label"]]) if "label" in roles else "")
-            if len(label) > LONGEST:
-                problems.add(f"{place}, column label", label, f"at most {LONGEST} characters")
-            for code, columns in ((SPLITS, splits), (FLAGS, flags.values())):
-                codes.extend(choose(place, header, cells, i, code, problems) for i in columns)
-            x.append(vector(place, header, cells, rest, problems))
-            if len(x[-1]) != len(x[0]):
-                problems.add(place, len(x[-1]), f"{len(x[0])} features, as in the first row")
-        ids.setdefault(node, len(ids))
-    if problems:
-        return {}, ids
-    arrays = {"node_id": array_of(list(ids))}
-    if x and len(x[0]):
-        arrays["x"] = np.stack(x)
-    if "label" in roles:
-        arrays["y"] = np.array(labels, dtype=str)
-    table = np.array(codes, np.int8).reshape(len(ids), len(splits) + len(flags))  # [N, k]
-    if splits:
-        table = table[:, 0] if len(splits) == 1 else table
-        arrays |= {mask: table == code for code, mask in enumerate(MASKS)}
-    return arrays | {mask: table[:, i] == 1 for i, mask in enumerate(flags)}, ids
+            self.say_header(header)
+        yield from again
+
+    def say_header(self, header: list[str]) -> None:
+        text = "is taken as a header: its names are in no other row"
+        self.notices.append(f"{self.name}: row 1, {listed(header)}, {text}")
+
+    def end(self, row: int, role: str, cell: Any) -> int:
+        """The place of a node."""
+        node = text(cell)
+        place = f"{self.name}, row {row}, column {role}"
+        if not 0 < len(node) <= LONGEST:
+            self.problems.add(place, node, f"an id of 1 to {LONGEST} characters")
+        elif "\0" in node:
+            self.problems.add(place, node, "an id without NUL characters")
+        elif self.nodes and node not in self.ids:
+            self.problems.add(place, node, f"an id of {self.nodes}")
+            self.unknown.setdefault(node, row)
+            return 0
+        return self.ids.setdefault(node, len(self.ids))
+
+    def weight(self, row: int, cell: Any) -> float:
+        value = number(cell)
+        if value is None or value < 0:
+            place = f"{self.name}, row {row}, column weight"
+            self.problems.add(place, cell, "a finite number above 0")
+        return value or 0.0
+
+    def explain(self) -> None:
+        """GraphError, once, where unknown ids are those of nodes in another spelling."""
+        for spelling, why in (
+            (as_number, "as numbers, not as text"),
+            (composed, "as composed characters, not as they are written"),
+        ):
+            known: dict[str, str] = {}
+            for node in self.ids:
+                known.setdefault(spelling(node), node)
+            same = [node for node in self.unknown if spelling(node) in known]
+            if same and len(same) == len(self.unknown):
+                node = same[0]
+                pair = f"{ascii(node)} and {ascii(known[spelling(node)])}"
+                raise GraphError(
+                    f"{self.name}, row {self.unknown[node]}: {len(same)} ids equal those of "
+                    f"{self.nodes} {why}, such as {pair}; expected one spelling in both"
+                )
+
+    def check_names(self, pairs: Array, rows: Sequence[int]) -> None:
+        """Of names that only the edges give: integers below 0, or an unknown header, are
+        mistakes."""
+        names = list(self.ids)
+        odd = [i for i, node in enumerate(names) if not INTEGER.fullmatch(node)]
+        if odd:
+            return
+        for i in [i for i, node in enumerate(names) if node.startswith("-")]:
+            row = rows[int((pairs == i).argmax()) // 2]
+            self.problems.add(f"{self.name}, row {row}", names[i], "an id of at least 0")
+
+    def doubt(self, place: int, headed: bool, weights: Array) -> None:
+        """Says where a column may be no weights."""
+        if headed or not len(weights):
+            return
+        low, high = float(weights.min()), float(weights.max())
+        whole = bool((weights == np.round(weights)).all())
+        look = ""
+        if low == high and len(weights) > 1:
+            look = f"is {low:.6g} in every row"
+        elif whole and TIMES[0] <= low and high < TIMES[1]:
+            look = "looks like times"
+        if look:
+            text = "it is taken as the weight; --weight none leaves it out"
+            self.notices.append(f"{self.name}: the third column {look}: {text}")
 
 
-def choose(
-    place: str, header: list[str], cells: list[Any], i: int, table: dict[str, int], found: Problems
-) -> int:
-    """What the cell stands for in the table."""
-    if (value := text(cells[i]).lower()) in table:
-        return table[value]
-    found.add(f"{place}, column {header[i]}", cells[i], f"one of {', '.join(filter(None, table))}")
-    return 0
-
-
-def vector(
-    place: str, header: list[str], cells: list[Any], columns: list[int], found: Problems
-) -> Array:
-    """The features [F] float32 of a row; a cell may be a list of several."""
-    values = [
-        (i, v) for i in columns for v in (cells[i] if type(cells[i]) is list else cells[i : i + 1])
-    ]
+def as_number(node: str) -> str:
+    """An id as a number writes it, where it is one."""
     try:
-        with np.errstate(over="ignore"):
-            x = np.array([float(v) for _, v in values], np.float32)
-        if np.isfinite(x).all():
-            return x
-    except (TypeError, ValueError, OverflowError):
-        pass
-    for i, value in values:
-        if number(value) is None:
-            wanted = "a finite number (a class goes into a column label, y or class)"
-            found.add(f"{place}, column {header[i]}", value, wanted)
-    return np.zeros(len(values), np.float32)
+        value = float(node)
+    except ValueError:
+        return node
+    return str(int(value)) if abs(value) < 2**53 and value == int(value) else repr(value)
 
 
-def networkx_rows(graph: Any) -> tuple[Rows, Rows]:
-    """The edges and the nodes of a networkx graph as tables: attributes are columns, a sequence of
-    numbers is as many features; the nodes keep their order."""
-    links = list(graph.edges(data="weight"))
-    weighted = any(weight is not None for *_, weight in links)
-    edges = [["source", "target", "weight"][: 2 + weighted]]
-    edges += [list(link[: 2 + weighted]) for link in links]
-    keys = list(dict.fromkeys(key for _, values in graph.nodes(data=True) for key in values))
-    nodes = [["id", *keys]]
-    for node, values in graph.nodes(data=True):
-        cells = (values.get(key) for key in keys)
-        plain = (c.tolist() if hasattr(c, "tolist") else c for c in cells)
-        nodes.append([node, *(list(c) if isinstance(c, tuple) else c for c in plain)])
-    return enumerate(edges), enumerate(nodes)
+def composed(node: str) -> str:
+    return unicodedata.normalize("NFC", node)

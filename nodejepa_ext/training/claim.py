@@ -22,7 +22,15 @@ FORMAT = 2  # 1: other names of weights, and skip was true or false
 NAMES = ("config.toml", "metrics.jsonl", "model.safetensors", "embeddings.npz", "report.md")
 STATUS = ("running", "interrupted", "failed", "finished")
 SCALAR = (str, int, float, bool, None)
-SOURCE = {"source": (str, None), "edges?": (str, None), "nodes?": (str, None)}
+SOURCE = {
+    "source": (str, None),
+    "edges?": (str, None),
+    "nodes?": (str, None),
+    "features?": (list, None),
+    "not_features?": (list, None),
+    "label?": (str, None),
+    "weight?": (str, None),
+}
 GRAPH = {
     "source": (dict, None),
     "sha256": str,
@@ -60,7 +68,7 @@ def manifest(folder: Path) -> dict[str, Any]:
         raise Damaged(f"{path}, status = {meta['status']!r}: expected one of {', '.join(STATUS)}")
     if (source := meta["graph"]["source"]) is not None:
         check(f"{path}, graph, source", source, SOURCE)
-        if odd := source.keys() - {"source", "edges", "nodes"}:
+        if odd := source.keys() - {name.removesuffix("?") for name in SOURCE}:
             raise Damaged(f"{path}, graph, source: {min(odd)!r}, expected source, edges and nodes")
     if not 1 <= meta["threads"] <= THREADS:
         raise Damaged(f"{path}, threads = {meta['threads']}: expected from 1 to {THREADS}")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from importlib.util import find_spec
 from itertools import zip_longest
 from pathlib import Path
 from typing import IO
@@ -18,8 +17,7 @@ from numpy.typing import NDArray
 
 from nodejepa_ext.files import atomic
 from nodejepa_ext.graphs.archives import MASKS, Array
-from nodejepa_ext.graphs.graph import Graph, read_graph
-from nodejepa_ext.graphs.scaling import names
+from nodejepa_ext.graphs.graph import Graph
 from nodejepa_ext.graphs.source import Source
 from nodejepa_ext.training.folder import Model, source_graph
 from nodejepa_ext.training.pretrained import Pretrained
@@ -37,8 +35,9 @@ def graph_for(model: Model | Pretrained, folder: Path, source: Source | None = N
         raise ValueError(f"{folder}: a model without its training graph, expected --graph")
     if source is None:
         return source_graph(folder)
-    graph = read_graph(**source._asdict(), normalise="none")
-    same_names(names(source.source, source.nodes), model.columns)
+    graph = source.deciding(model.choices).graph()
+    if graph.columns is not None and graph.data.x is not None:
+        same_names(graph.columns.features, model.columns)
     data = model.scaling.prepare(graph, model.features)
     for name in ("y", *MASKS):
         data[name] = graph.data.get(name)
@@ -59,12 +58,10 @@ def same_names(found: list[str] | None, trained: list[str] | None) -> None:
 
 
 def writable(path: Path, overwrite: bool = False) -> None:
-    """Whether `write` could. ValueError: the name ends in none of `SUFFIXES`. ImportError: parquet
-    without pyarrow. OSError: there is a file already, or no folder for it."""
+    """Whether `write` could. ValueError: the name ends in none of `SUFFIXES`. OSError: there is a
+    file already, or no folder for it."""
     if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{path}: expected a name that ends in {', '.join(SUFFIXES)}")
-    if path.suffix.lower() == ".parquet" and find_spec("pyarrow") is None:
-        raise ImportError(f"{path}: needs pyarrow: pip install 'nodejepa[parquet]'")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path.parent}: no such folder")
     if path.is_dir() or path.exists() and not overwrite:

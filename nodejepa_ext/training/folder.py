@@ -24,8 +24,9 @@ from torch_geometric.data import Data
 
 import run_full
 from nodejepa_ext.files import atomic
+from nodejepa_ext.graphs.columns import Choices
 from nodejepa_ext.graphs.graph import Graph, GraphError
-from nodejepa_ext.graphs.scaling import Scaling, names
+from nodejepa_ext.graphs.scaling import Scaling
 from nodejepa_ext.graphs.source import Source, Subject, read
 from nodejepa_ext.parts.choice import Parts, differences, effective, seams
 from nodejepa_ext.records import Damaged
@@ -57,6 +58,12 @@ class Model(NamedTuple):
     def columns(self) -> list[str] | None:
         """[F] names of the features, where they are known."""
         return self.meta["graph"].get("columns")
+
+    @property
+    def choices(self) -> Choices:
+        """What was said of the columns of the training graph."""
+        source = self.meta["graph"]["source"]
+        return Choices() if source is None else Source(**source).choices
 
     def embed(self, data: Data) -> Tensor:
         """z [N, D] on the cpu: in chunks, if it was trained on subgraphs."""
@@ -247,8 +254,13 @@ class Run:
         self.meta["graph"] = {"source": source._asdict() if source else None}
         self.meta["graph"] |= {"sha256": self.ready.sha256, "scaling": self.ready.scaling.rule}
         self.meta["graph"] |= {"nodes": n, "edges": self.data.edge_index.shape[1] // 2}
-        columns = names(source.source, source.nodes) if source else None
+        found = graph.columns
+        columns = None if found is None or self.ready.graph.data.x is None else found.features
+        if columns is not None and len(columns) != f:  # lists in cells, or made of the edges
+            columns = None
         self.meta["graph"] |= {"features": f, "columns": columns}
+        if found is not None:
+            self.meta["graph"]["read"] = found.report()
         self.note(status="running", began=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
 
     def note(self, **changes: Any) -> None:

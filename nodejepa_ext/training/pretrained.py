@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 import run_full
+from nodejepa_ext.graphs.columns import Choices
 from nodejepa_ext.graphs.scaling import Scaling
 from nodejepa_ext.parts.choice import Parts
 from nodejepa_ext.training import batches
@@ -60,6 +61,11 @@ class Pretrained(NamedTuple):
     columns: list[str] | None = None  # [F] names of the features, where they are known
     batch_nodes: int = 0  # of the chunks to embed in; 0: at once
     about: dict[str, Any] | None = None  # of the training, for those who read config.json
+
+    @property
+    def choices(self) -> Choices:
+        """Of the columns of another graph: decided anew, for none are known."""
+        return Choices()
 
     def embed(self, data: Data) -> Tensor:
         """z [N, D] on the cpu, of features that `scaling` prepared."""

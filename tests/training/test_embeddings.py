@@ -204,9 +204,6 @@ def test_exit_codes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "bad.csv").write_text("source,target\na\n")
     done = call(folder / "run", "--graph", folder / "bad.csv", "--out", out)
     assert done.exit_code == 3 and "row 2: ['a'], expected 2 columns" in done.stderr
-    monkeypatch.setattr(embeddings, "find_spec", lambda name: None)
-    done = call(folder / "none", "--out", folder / "emb.parquet")
-    assert done.exit_code == 2 and "pip install 'nodejepa[parquet]'" in done.stderr
 
 
 def test_what_changed_since(folder: Path) -> None:
