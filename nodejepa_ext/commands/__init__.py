@@ -17,6 +17,7 @@ from nodejepa_ext.commands import (
     embed,
     evaluate,
     export,
+    page,
     plot,
     rows,
     show,
@@ -38,6 +39,7 @@ app.add_typer(data.app, name="data")
 app.command("embed", epilog=embed.EXAMPLES)(embed.embed)
 app.command("evaluate", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.command("export", epilog=export.EXAMPLES)(export.export)
+app.command("page", epilog=page.EXAMPLES)(page.page)
 app.command("plot", epilog=plot.EXAMPLES)(plot.plot)
 app.command("show", epilog=show.EXAMPLES)(show.show)
 app.command("sweep", epilog=sweep.EXAMPLES, context_settings=sweep.CONTEXT)(sweep.sweep)
