@@ -16,12 +16,14 @@ EXAMPLES = """\b
 Examples:
 nodejepa-ext plot results/20260101T120000Z-4711
 nodejepa-ext plot results/20260101T120000Z-4711 --out figures
+nodejepa-ext plot runs/mine --out figures
 nodejepa-ext plot ablations/collapse --out figures
 nodejepa-ext plot ablations/collapse --json
 nodejepa-ext plot sweeps/first
 
-Written: curves.png of a run, and map_<graph>.png where it has embeddings.npz; ablation-<graph>.png
-of an ablation or a table, sweep-<graph>.png of a sweep.
+Written: curves.png of a run, and map_<graph>.png where it has embeddings.npz, of a run of `train`
+map.png; ablation-<graph>.png of an ablation or a table, sweep-<graph>.png of a sweep. All in one
+file, to be hovered and searched: nodejepa-ext page.
 Exit codes: 0; 2 usage, or a file that cannot be written; 3 a folder that cannot be drawn.
 """
 
@@ -30,7 +32,7 @@ def plot(
     folder: Annotated[
         Path,
         typer.Argument(
-            help="results/<time>-<pid> of run_full.py, or the --out of ablate, table or sweep."
+            help="results/<time>-<pid> of run_full.py, or what train, ablate, table or sweep wrote."
         ),
     ],
     out: Annotated[
@@ -49,6 +51,10 @@ def plot(
         draw = run.draw
         if (folder / ablation.ROWS).is_file():
             draw = ablation.draw
+        elif (folder / "run.json").is_file():
+            from nodejepa_ext.plots import train
+
+            draw = train.draw
         elif any((folder / name).is_file() for name in sweep.FILES):
             draw = sweep.draw
         written = draw(folder, out or folder, say)

@@ -14,7 +14,7 @@ from nodejepa_ext.plots import page, page_charts
 from nodejepa_ext.plots.ablation import REPORT, ROWS, Arm, arms_of, is_control, reported, wrong_in
 from nodejepa_ext.plots.page import Chart, Page
 from nodejepa_ext.plots.page_charts import GREY, label, look
-from nodejepa_ext.plots.style import NAMES, Notice, ResultsError, read_lines
+from nodejepa_ext.plots.style import METERS, NAMES, Notice, ResultsError, read_lines
 from nodejepa_ext.records import Damaged, Each, read_json
 
 FIGURE = (float, None)
@@ -39,7 +39,6 @@ SHAPE = {  # of REPORT
     "published?": Each(Each(float)),
     "finding": str,
 }
-CURVES = {meter: page_charts.METERS[meter] for meter in ("loss", "val", "effective_rank", "cosine")}
 
 
 def build(folder: Path, notice: Notice) -> Page:
@@ -85,7 +84,7 @@ def of_graph(made: Page, rows: list[dict[str, Any]], order: list[str]) -> list[s
     text = "Dots: seeds; below them mean and 95% interval. Validation nodes, also where test nodes "
     parts.append(page.paragraph(f"{text}were looked at; grey: controls."))
     charts = []
-    for meter in CURVES:
+    for meter in METERS:
         runs = {arm.name: arm.runs(meter) for arm in own}
         if any(map(any, runs.values())):
             charts.append(made.chart(page_charts.courses(meter, runs)))

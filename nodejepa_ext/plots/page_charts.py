@@ -13,19 +13,12 @@ from typing import Any
 import numpy as np
 
 from nodejepa_ext.plots.page import Chart
-from nodejepa_ext.plots.style import COLOURS, Series, mean_series
+from nodejepa_ext.plots.style import COLOURS, EVERY, Series, mean_series
 
 GREY = "#8c8c8c"
 PALETTE = (*COLOURS[:6], GREY)  # Okabe and Ito's, black in the place of which stands a grey
 DASHES = ("solid", "dash", "dot")  # as one line after another needs a colour twice
 SYMBOLS = ("circle", "square", "triangle-up")
-METERS = {  # keys of a row of a run's metrics, in the order of the charts
-    "loss": "loss",
-    "val": "validation accuracy, %",
-    "effective_rank": "effective rank",
-    "cosine": "mean pairwise cosine",
-    "min_std": "smallest standard deviation",
-}
 
 
 def label(text: str, width: int = 0) -> str:
@@ -54,14 +47,14 @@ def layout(title: str, x: str = "epoch", **more: Any) -> dict[str, Any]:
 def course(meter: str, series: Series, kept: int | None) -> Chart:
     """One run's meter against the epoch; kept: the epoch that the embedding is of."""
     values = [scaled(meter) * value for value in series.values()]
-    line: Any = {"type": "scatter", "x": [*series], "y": values, "name": METERS[meter]}
+    line: Any = {"type": "scatter", "x": [*series], "y": values, "name": EVERY[meter]}
     line |= {"mode": "lines+markers" if len(values) < 40 else "lines"}
     line |= {"line": {"color": PALETTE[0], "width": 2}, "marker": {"size": 5}}
     shapes = []
     if kept is not None:
         at: Any = {"type": "line", "x0": kept, "x1": kept, "yref": "paper", "y0": 0, "y1": 1}
         shapes.append(at | {"line": {"color": PALETTE[1], "width": 1, "dash": "dot"}})
-    return {"data": [line], "layout": layout(METERS[meter], shapes=shapes)}
+    return {"data": [line], "layout": layout(EVERY[meter], shapes=shapes)}
 
 
 def courses(meter: str, arms: dict[str, list[Series]]) -> Chart:
@@ -71,7 +64,7 @@ def courses(meter: str, arms: dict[str, list[Series]]) -> Chart:
     for i, (name, runs) in enumerate(arms.items()):
         if mean := mean_series(runs):
             data += banded(meter, name, runs, [*mean], i)
-    return {"data": data, "layout": layout(METERS[meter])}
+    return {"data": data, "layout": layout(EVERY[meter])}
 
 
 def banded(meter: str, name: str, runs: list[Series], epochs: list[int], i: int) -> list[Chart]:

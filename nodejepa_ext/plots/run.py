@@ -153,22 +153,25 @@ def spread(curves: Curves, graph: str) -> float:
 
 
 def draw_curves(curves: Curves, footnote: str) -> Figure:
-    """A column a graph, a row a meter."""
+    """A column a graph, a row a meter, of those that any line has."""
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
     columns = len(curves.graphs)
-    figure = Figure(figsize=(max(3.6 * columns + 0.6, 5.0), 7.5), layout="constrained")
-    grid = figure.subplots(len(METERS), columns, squeeze=False, sharex="col")
+    measured = {meter for (_, _, meter), runs in curves.series.items() if any(runs.values())}
+    meters = [meter for meter in METERS if meter in measured]
+    size = max(3.6 * columns + 0.6, 5.0), 0.6 + 2.3 * len(meters)
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(len(meters), columns, squeeze=False, sharex="col")
     for j, graph in enumerate(curves.graphs):
-        for i, meter in enumerate(METERS):
+        for i, meter in enumerate(meters):
             draw_panel(grid[i, j], curves, graph, meter)
             if meter == "effective_rank":
                 rank_axis(grid[i, j])
         epoch_axis(grid[-1, j], log=spread(curves, graph) > 4)
         grid[0, j].set_title(graph)
-    for i, label in enumerate(METERS.values()):
-        grid[i, 0].set_ylabel(label)
+    for i, meter in enumerate(meters):
+        grid[i, 0].set_ylabel(METERS[meter])
     figure.align_ylabels()
     handles = [
         Line2D([], [], color=COLOURS[i % len(COLOURS)], lw=2, label=method)

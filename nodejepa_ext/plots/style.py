@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 METERS = {  # keys of a line, from the top panel down, with their axis labels
+    "loss": "loss",
     "val": "validation accuracy, %",
     "effective_rank": "effective rank",
     "cosine": "mean pairwise cosine",
 }
+EVERY = METERS | {"min_std": "smallest standard deviation"}  # where there is room for it
 COLOURS = (
     "#0072B2",
     "#D55E00",

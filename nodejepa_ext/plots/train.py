@@ -8,6 +8,7 @@ What is written: curves.png, with the loss, and map.png. Shapes: N nodes, D late
 from __future__ import annotations
 
 import io
+import textwrap
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,7 +22,7 @@ from nodejepa_ext.parts.choice import Parts
 from nodejepa_ext.plots.run import MOST_POINTS, draw_map
 from nodejepa_ext.plots.style import (
     COLOURS,
-    METERS,
+    EVERY,
     Notice,
     ResultsError,
     Series,
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 RUN, METRICS, EMBEDDINGS = "run.json", "metrics.jsonl", "embeddings.npz"
-SHOWN = {"loss": "loss"} | METERS | {"min_std": "smallest std"}  # keys of a line, from the top down
 Floats = NDArray[np.float32]
 
 
@@ -51,7 +51,7 @@ class Trained(NamedTuple):
     meta: dict[str, Any]  # run.json
     cfg: Config
     parts: Parts
-    curves: dict[str, Series]  # a meter of SHOWN each, of those that were measured
+    curves: dict[str, Series]  # a meter of EVERY each, of those that were measured
     graph: Graph | None
     z: Floats | None
     node_id: Array | None
@@ -92,7 +92,7 @@ def curves_of(path: Path, notice: Notice) -> dict[str, Series]:
     lines = read_lines(path, wrong_in, notice) if path.is_file() else []
     found = {
         meter: {line["epoch"]: float(line[meter]) for line in lines if meter in line}
-        for meter in SHOWN
+        for meter in EVERY
     }
     return {meter: series for meter, series in found.items() if series}
 
@@ -101,7 +101,7 @@ def wrong_in(line: Any) -> str:
     """What is wrong with a parsed line of METRICS; "" if nothing is."""
     if wrong := complaint(line, {"epoch": int}):
         return wrong
-    for meter in SHOWN.keys() & line.keys():
+    for meter in EVERY.keys() & line.keys():
         if not isinstance(line[meter], (int, float)) or isinstance(line[meter], bool):
             return f"{meter} is {line[meter]!r}, expected a number"
     return ""
@@ -155,7 +155,7 @@ def draw_curves(run: Trained, name: str) -> Figure:
             rank_axis(axes)
         if run.kept is not None:
             axes.axvline(run.kept, color=COLOURS[1], lw=1, ls=":")
-        axes.set_ylabel(SHOWN[meter])
+        axes.set_ylabel(textwrap.fill(EVERY[meter], 14))
         axes.grid(alpha=0.25, lw=0.6)
         axes.spines[["top", "right"]].set_visible(False)
     figure.align_ylabels()

@@ -114,7 +114,7 @@ def test_real_rows(tmp_path: Path, cfg: Config, data: Data) -> None:
     write(tmp_path / "real", real)
     done = call(tmp_path / "real")
     assert done.exit_code == 0, done.stderr
-    assert len(picture(real).axes) == 4
+    assert len(picture(real).axes) == 5  # every seed; loss, accuracy, rank, cosine
     assert plot_ablation.CONTROL == ablate.CONTROL
 
 
