@@ -80,7 +80,7 @@ def wrong_in(row: Any) -> str:
     """What is wrong with a parsed line of ROWS; "" if nothing is."""
     if wrong := complaint(row, NAMED):
         return wrong
-    if wrong := complaint(row["job"].get("config"), {"epochs": int}):
+    if wrong := complaint(row["job"].get("config"), {"epochs": int}, meters=set()):
         return f"job.config: {wrong}"
     if row["status"] != "ok":
         return ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,8 +43,8 @@ class ResultsError(Exception):
     """A results folder is missing or bad; the message names the file and what was expected."""
 
 
-def complaint(row: Any, named: dict[str, type]) -> str:
-    """What is wrong with a parsed line, in which `named` must be and METERS may; "" if nothing."""
+def complaint(row: Any, named: dict[str, type], meters: Set[str] = METERS.keys()) -> str:
+    """What is wrong with a line, in which `named` must be and `meters` may; "" if nothing is."""
     if not isinstance(row, dict):
         return "expected a JSON object"
     for key, kind in named.items():
@@ -55,7 +55,7 @@ def complaint(row: Any, named: dict[str, type]) -> str:
             file_name(row["graph"], "graph")
         except ValueError as error:
             return str(error)
-    for key in METERS.keys() & row.keys():
+    for key in meters & row.keys():
         if not isinstance(row[key], (int, float)) or isinstance(row[key], bool):
             return f"{key} is {row[key]!r}, expected a number"
     return ""
