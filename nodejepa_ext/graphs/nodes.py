@@ -160,7 +160,9 @@ class Vectors:
 
     def name_bad(self, row: int, i: int, value: Any) -> None:
         """Not a number, or too large for float32."""
-        wanted = "a finite number (a class goes into a column label, y or class)"
+        name = self.header[i]
+        way = f"a class goes into a column label, y or class; --not-features {name} leaves it out"
+        wanted = f"a finite number ({way})"
         if too_large(value):
             wanted = f"a finite number, at most {LARGEST:.2g} as float32 has them"
         shown = str(value) if hasattr(value, "isoformat") else value

@@ -92,7 +92,7 @@ class EdgeRows:
         places, headed = self.roles(row, header)
         if not headed:
             rows = itertools.chain([(row, first)], rows)
-        index, weights, numbers = array("q"), array("f"), array("q")
+        index, weights, numbers = array("q"), array("d"), array("q")
         rows = self.decided(rows, places, header, headed)
         for row, cells in rows:
             if len(cells) != len(first):
@@ -108,9 +108,9 @@ class EdgeRows:
             self.check_names(pairs, numbers)
         if "weight" not in places:
             return pairs, None
-        found = np.array(weights, np.float32)
+        found = np.array(weights, np.float64)
         self.doubt(places["weight"], headed, found)
-        return pairs, found
+        return pairs, found.astype(np.float32)
 
     def roles(self, row: int, header: list[str]) -> tuple[dict[str, int], bool]:
         """Role -> its column, and whether row 1 is a header of known names."""
@@ -223,10 +223,10 @@ class EdgeRows:
         low, high = float(weights.min()), float(weights.max())
         whole = bool((weights == np.round(weights)).all())
         look = ""
-        if low == high and len(weights) > 1:
-            look = f"is {low:.6g} in every row"
-        elif whole and TIMES[0] <= low and high < TIMES[1]:
+        if whole and TIMES[0] <= low and high < TIMES[1]:
             look = "looks like times"
+        elif low == high and len(weights) > 1:
+            look = f"is {low:.6g} in every row"
         if look:
             text = "it is taken as the weight; --weight none leaves it out"
             self.notices.append(f"{self.name}: the third column {look}: {text}")

@@ -102,6 +102,9 @@ def permit(task: str, data: Data, clusters: int | None) -> None:
     elif task == "cluster":
         if not clusters and "y" not in data:
             raise ValueError("the graph has no labels, expected --clusters K")
+        classes = 0 if clusters else int(data.y[data.y >= 0].unique().numel())
+        if classes == 1:
+            raise ValueError("the labels are of one class, expected --clusters K")
     elif "y" not in data:
         raise ValueError("the graph has no labels; cluster with --clusters K, and link, need none")
     else:
