@@ -109,7 +109,9 @@ class Browser:
         if method == "Runtime.exceptionThrown":
             self.errors.append(str(params["exceptionDetails"]))
         if method == "Runtime.consoleAPICalled" and params["type"] in ("error", "assert"):
-            self.errors.append(str([found.get("value") for found in params["args"]]))
+            self.errors.append(
+                str([found.get("value", found.get("description")) for found in params["args"]])
+            )
         if method == "Log.entryAdded" and params["entry"]["level"] == "error":
             self.errors.append(str(params["entry"]["text"]))
 

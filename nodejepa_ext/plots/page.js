@@ -151,7 +151,7 @@ class NodeMap {
     const group = this.groups[byId("colour").value];
     if (!group) {
       made.color = Array.from(this.degree, (degree) => Math.log10(1 + degree));
-      const top = Math.ceil(Math.max(...made.color));
+      const top = Math.ceil(made.color.reduce((a, b) => Math.max(a, b), 0));
       const ticks = [0, 1, 2, 5, 10, 20, 50, 100, 1e3, 1e4, 1e5, 1e6].filter(
         (degree) => Math.log10(1 + degree) <= top,
       );

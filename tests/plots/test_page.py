@@ -379,12 +379,16 @@ def test_fifty_thousand_nodes_stay_under_ten_megabytes(tmp_path: Path) -> None:
     ids = np.array([f"https://example.org/entity/{i:032x}" for i in range(n)])
     made = page.Page("many", "nodes")
     made.nodes = page_map.packed(z, ids, graph_of(n), 50_000, 0, pytest.fail)
+    made.section("Map", *page_run.drawn(made.nodes))
     size = page.write(made, tmp_path / "page.html", False, pytest.fail)
     assert made.nodes["count"] == 50_000 and size < 10_000_000
     if PROGRAM:
         with Browser(tmp_path / "profile") as tab:
             tab.open(tmp_path / "page.html")
-            assert not tab.errors
+            assert (
+                not tab.errors
+                and tab.ask("document.getElementById('map').data[0].x.length") == 50_000
+            )
 
 
 @pytest.fixture
@@ -440,8 +444,9 @@ def test_search_and_colours(trained: Path, tmp_path: Path, tab: Browser) -> None
     tab.open(path)
     for node in (HOSTILE, IMAGE, "line\u2028end", "node 42"):
         tab.ask(
-            f"find.value = {json.dumps(node)}; find.dispatchEvent(new Event('input'));"
-            "find.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter' }))"
+            f"box = document.getElementById('find'); box.value = {json.dumps(node)};"
+            "box.dispatchEvent(new Event('input'));"
+            "box.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter' }))"
         )
         assert tab.ask("document.querySelector('#side h3').dataset.node") == node
         assert tab.ask(NEAR) == nearest(trained, node)
