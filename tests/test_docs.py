@@ -42,7 +42,7 @@ PAGES = {str(path.relative_to(DOCS)): path.read_text() for path in sorted(DOCS.r
 TEXTS = PAGES | {"CONTRIBUTING.md": (ROOT / "CONTRIBUTING.md").read_text()}
 NAVIGATION = (ROOT / "mkdocs.yml").read_text().split("\nnav:\n")[1].split("\nmarkdown_ext")[0]
 SHOWN = re.compile(
-    r"^(?:srun )?((?:python run_full\.py|nodejepa-ext).*?)(?:\s+#.*)?$", re.MULTILINE
+    r"^(?:srun )?((?:python run_full\.py|nodejepa-ext).*?)(?:\s+[#>].*)?$", re.MULTILINE
 )
 
 

@@ -13,6 +13,7 @@ const PATHS = { // of the symbols above, in a box of 12
   "star": "M6 .5l1.6 3.6 3.9.4-2.9 2.6.8 3.9L6 9l-3.4 2 .8-3.9L.5 4.5l3.9-.4z",
 };
 const CONFIG = { displaylogo: false, responsive: true, displayModeBar: false };
+const BUTTONS = ["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"];
 const FOUND = 12; // nodes listed below the search
 
 const byId = (name) => document.getElementById(name);
@@ -105,7 +106,7 @@ class NodeMap {
     this.plot = byId("map");
     this.plot.textContent = "";
     const config = { ...CONFIG, scrollZoom: true, displayModeBar: true };
-    config.modeBarButtonsToRemove = ["select2d", "lasso2d", "autoScale2d"];
+    config.modeBarButtons = [BUTTONS]; // plotly.js has others that ask a server
     points.marker = this.markers();
     await Plotly.newPlot(this.plot, [points, lines, near, self], themed(layout), config);
     this.plot.on("plotly_click", (event) => {
@@ -160,6 +161,7 @@ class NodeMap {
       bar.ticktext = ticks.map(String);
       return Object.assign(made, { colorscale: "Cividis", showscale: true, colorbar: bar });
     }
+    if (group.names.length > PALETTE.length) made.size = Math.max(this.size, 5); // tells shapes
     const looks = group.names.map((_, code) => this.look(code));
     const codes = Array.from(group.codes);
     made.color = codes.map((code) => (looks[code] ?? this.look(NONE)).color);
