@@ -24,11 +24,14 @@ import run_full
 from nodejepa_ext.files import atomic
 from nodejepa_ext.graphs import archives as files
 from nodejepa_ext.graphs import arrays as checks
-from nodejepa_ext.graphs import others, pyg_data, rows, saved, tables
+from nodejepa_ext.graphs import fast, others, pyg_data, rows, saved, tables
 from nodejepa_ext.graphs.archives import CSR, MASKS, Array, Arrays, GraphError
 from nodejepa_ext.graphs.columns import Choices, Found, sentences
 
 CHOICES = Choices()
+LARGE = (
+    1 << 26
+)  # bytes of arrays, above which they are not compressed: it takes longer than reading
 __all__ = ["Graph", "GraphError", "read_graph", "structural_features", "write_graph"]
 RULES = ("auto", "rows", "columns", "none")
 
@@ -163,6 +166,9 @@ def read_tables(
         if not rows.suffix_of(path):
             raise ValueError(f"{path}: expected a table: {' '.join(rows.SUFFIXES)}")
     found = Found()
+    by_columns = fast.read(paths[0], paths[1] if len(paths) > 1 else None, notices, choices, found)
+    if by_columns is not None:
+        return str(paths[0]), by_columns, found
     with ExitStack() as opened:  # closed here also where a row is refused
         read = [opened.enter_context(closing(rows.rows_of(path))) for path in paths]
         edges, *nodes = zip(map(str, paths), read, strict=True)
@@ -288,8 +294,12 @@ def write_graph(graph: Graph, path: str | Path, *, overwrite: bool = False) -> N
     if graph.node_id is not None or len(arrays) == 1 + ("edge_weight" in data):
         known = graph.node_id
         arrays["node_id"] = np.arange(int(data.num_nodes)) if known is None else known
+    large = sum(array.nbytes for array in arrays.values()) > LARGE
     with atomic(path) as file:
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+        if large:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+        else:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
 def compact(x: Array) -> Arrays:
