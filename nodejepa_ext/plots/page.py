@@ -14,7 +14,7 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from html import escape
+from html import escape, unescape
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,7 +84,9 @@ class Page:
         """The HTML of where page.js draws it; height in pixels."""
         self.charts.append(chart)
         name = len(self.charts) - 1
-        return f'<div class="chart" data-chart="{name}" style="height:{height}px"></div>'
+        said = escape(unescape(chart["layout"]["title"]["text"]))
+        look = f'class="chart" role="img" aria-label="{said}" style="height:{height}px"'
+        return f'<div {look} data-chart="{name}"></div>'
 
     def html(self) -> str:
         """The whole file."""

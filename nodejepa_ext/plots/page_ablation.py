@@ -8,16 +8,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from nodejepa_ext.ablation.report import Report, tables
+from nodejepa_ext.ablation.report import MEASURES, Report, tables
 from nodejepa_ext.judging.stats import interval
 from nodejepa_ext.plots import page, page_charts
 from nodejepa_ext.plots.ablation import REPORT, ROWS, Arm, arms_of, is_control, reported, wrong_in
 from nodejepa_ext.plots.page import Chart, Page
 from nodejepa_ext.plots.page_charts import GREY, label, look
 from nodejepa_ext.plots.style import METERS, NAMES, Notice, ResultsError, read_lines
-from nodejepa_ext.records import Damaged, Each, read_json
+from nodejepa_ext.records import Damaged, Each, check, read_json
 
 FIGURE = (float, None)
+TEST = {"difference": FIGURE, "low": FIGURE, "high": FIGURE, "p": FIGURE, "n": int}
 LINE = {
     "arm": str,
     "n": int,
@@ -28,7 +29,7 @@ LINE = {
     "effective_rank": FIGURE,
     "cosine": FIGURE,
     "cpu_seconds": FIGURE,
-    "against?": {"holm": FIGURE, "difference": FIGURE, "low": FIGURE, "high": FIGURE},
+    "against?": TEST | {"holm": FIGURE, "detectable": FIGURE},
 }
 SHAPE = {  # of REPORT
     "measure": str,
@@ -65,15 +66,24 @@ def finding(path: Path) -> list[str]:
     if not path.is_file():
         return [page.paragraph("The ablation has not ended: there is no report yet.")]
     try:
-        found: Report = {"quick": False, "published": {}} | read_json(path, SHAPE)  # of old ones
+        found = sound(path)
     except Damaged as error:
         raise ResultsError(f"{error}, as nodejepa-ext ablate writes it") from None
-    if found["measure"] not in ("val", "test"):
-        raise ResultsError(f"{path}, measure = {found['measure']!r}: expected val or test")
     shown = page.printed(tables(found))
     if not found["finding"]:
         return [page.paragraph("One arm: nothing is compared."), *shown]
     return [page.paragraph(found["finding"]), *shown[:-1]]  # which is the finding again
+
+
+def sound(path: Path) -> Report:
+    """The report. Damaged: it is none."""
+    found: Report = {"quick": False, "published": {}} | read_json(path, SHAPE)  # of old ones
+    for graph, part in found["graphs"].items():
+        if part["interaction"] is not None:
+            check(f"{path}, graphs, {graph}, interaction", part["interaction"], TEST)
+    if found["measure"] not in MEASURES:
+        raise Damaged(f"{path}, measure = {found['measure']!r}: expected val or test")
+    return found
 
 
 def of_graph(made: Page, rows: list[dict[str, Any]], order: list[str]) -> list[str]:
@@ -147,5 +157,6 @@ def settings(rows: list[dict[str, Any]]) -> list[str]:
 
 def chosen(job: dict[str, Any]) -> dict[str, str]:
     """The settings of a job but its seed."""
-    found = job["config"] | (job.get("parts") or {})
+    parts = job.get("parts")
+    found = job["config"] | (parts if isinstance(parts, dict) else {})
     return {name: str(value) for name, value in found.items() if name != "seed"}

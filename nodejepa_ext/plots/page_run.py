@@ -138,7 +138,7 @@ def reading(run: Trained) -> list[str]:
     if run.graph is not None:
         counted = describe(run.graph.data)
         found |= {name: number(counted[key]) for key, name in COUNTS.items() if key in counted}
-    parts = [page.facts(found), page.bullets(map(str, run.meta.get("notices", [])))]
+    parts = [page.facts(found), page.bullets(run.meta.get("notices", []))]
     if columns := graph.get("columns"):
         shown = ", ".join(map(str, columns[:MOST_COLUMNS]))
         more = len(columns) - MOST_COLUMNS
@@ -155,8 +155,7 @@ def settings(run: Trained) -> list[str]:
     """Why, what is not the default, and everything."""
     default, chosen = effective(Config(), Parts()), effective(run.cfg, run.parts)
     other = {k: v for k, v in chosen.items() if v != default.get(k)}
-    why = str(run.meta.get("why", "as given"))
-    about = {"preset": str(run.meta.get("preset", "none")), "why": why}
+    about = {"preset": run.meta.get("preset", "none"), "why": run.meta.get("why", "as given")}
     whole = {k: str(v) for k, v in run.meta["settings"].items()}
     return [
         page.facts(about),

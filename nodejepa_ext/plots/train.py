@@ -33,6 +33,7 @@ from nodejepa_ext.plots.style import (
     read_lines,
     save,
 )
+from nodejepa_ext.records import check
 from nodejepa_ext.training.checkpoints import verify
 from nodejepa_ext.training.folder import load_model, read_run, source_graph
 from run_full import Config, RunError
@@ -41,6 +42,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 RUN, METRICS, EMBEDDINGS = "run.json", "metrics.jsonl", "embeddings.npz"
+SHAPE = {  # of run.json, as far as it is shown
+    "preset?": str,
+    "why?": str,
+    "message?": str,
+    "notices?": [str],
+    "figures?": {"effective_rank": float, "cosine": float, "epoch": int, "val?": float},
+}
 Floats = NDArray[np.float32]
 
 
@@ -59,8 +67,8 @@ class Trained(NamedTuple):
     @property
     def kept(self) -> int | None:
         """The epoch whose weights were kept."""
-        epoch = self.meta.get("figures", {}).get("epoch")
-        return epoch if isinstance(epoch, int) else None
+        epoch: int | None = self.meta.get("figures", {}).get("epoch")
+        return epoch
 
 
 def read(folder: Path, notice: Notice) -> Trained:
@@ -68,6 +76,7 @@ def read(folder: Path, notice: Notice) -> Trained:
     its settings or metrics are bad."""
     try:
         meta, cfg, parts = read_run(folder)
+        check(str(folder / RUN), meta, SHAPE)
     except ValueError as error:
         raise ResultsError(str(error)) from None
     curves = curves_of(folder / METRICS, notice)

@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -97,12 +98,17 @@ def test_refused(run: Path, tmp_path: Path) -> None:
     [
         ("run.json", "{", 3),
         ("run.json", '{"format": 1}', 3),
+        ("run.json", {"notices": 5}, 3),
+        ("run.json", {"figures": {"epoch": "last"}}, 3),
+        ("run.json", {"why": ["a", "b"]}, 3),
         ("metrics.jsonl", '{"epoch": 1, "loss": "low"}\n{"epoch": 2}\n', 3),
         ("metrics.jsonl", "no\n{}\n", 3),
         ("config.toml", "epochs = 5\n", 3),
     ],
 )
-def test_a_damaged_run(run: Path, name: str, text: str, code: int) -> None:
+def test_a_damaged_run(run: Path, name: str, text: str | dict[str, Any], code: int) -> None:
+    if isinstance(text, dict):
+        text = json.dumps(json.loads((run / name).read_text()) | text)
     (run / name).write_text(text)
     for verb in ("page", "plot"):
         done = call(verb, run)

@@ -343,7 +343,17 @@ def test_names_of_arms_are_no_markup(tmp_path: Path) -> None:
     assert not any("<script" in name for name in chart["layout"]["yaxis"]["ticktext"])
 
 
-@pytest.mark.parametrize("bad", ['{"graphs": {}}', "[1]", '{"measure": "val"', '{"graphs": 1}'])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        '{"graphs": {}}',
+        "[1]",
+        '{"measure": "val"',
+        '{"graphs": 1}',
+        '{"graphs": {"cora": {"arms": [], "controls": [], "interaction": {"p": 0.5}}}, '
+        '"measure": "val", "reference": "a", "comparisons": 0, "finding": ""}',
+    ],
+)
 def test_a_bad_report_is_refused(tmp_path: Path, bad: str) -> None:
     shutil.copytree(ROOT / "ablations/encoder", run := tmp_path / "encoder")
     (run / "report.json").write_text(bad)
