@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import math
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -32,7 +34,7 @@ GRAPH: whatever `nodejepa-ext data check` takes. All other options are those
 of run_full.py (see its --help), but --graphs, --seeds, --first-seed, --data,
 --quick and --validation-only; and --bfs-mask, --degree-mask, --laplacian-pe
 and what belongs to them, as in `nodejepa-ext ablate`.
---batch-nodes B: every epoch is one step on another subgraph of B nodes, grown
+--batch-nodes B: every epoch is one step on another subgraph of at most B nodes, grown
 breadth-first; embeddings are of the whole graph, in chunks of B nodes; not
 with --laplacian-pe.
 --track trackio (extra trackio): metrics.jsonl in trackio's database as well,
@@ -96,6 +98,9 @@ def train(
     batch_nodes: Annotated[
         int, typer.Option(min=0, help="Nodes of the subgraphs to train on; 0: the whole graph.")
     ] = 0,
+    passes: Annotated[
+        int, typer.Option(min=0, help="Of subgraphs over all nodes, in place of --epochs.")
+    ] = 0,
     track: Annotated[
         str | None, typer.Option(help="Mirror the metrics: trackio.", show_default=False)
     ] = None,
@@ -103,7 +108,7 @@ def train(
     """Learns embeddings of a graph's nodes, without labels; can be killed and resumed."""
     stop = Stop()
     where = out, overwrite, checkpoint_every
-    how = preset, seed, batch_nodes, track
+    how = preset, seed, (batch_nodes, passes), track
     said = features, not_features, label, weight
     work = partial(begin, context.args, (edges, nodes, said), how, where, stop)
     if resume:
@@ -156,19 +161,20 @@ def parsed(argv: list[str]) -> argparse.Namespace:
 def begin(
     argv: list[str],
     tables: tuple[Path | None, Path | None, Said],
-    how: tuple[str, int, int, str | None],
+    how: tuple[str, int, tuple[int, int], str | None],
     where: tuple[Path | None, bool, int],
     stop: Stop,
 ) -> str:
-    """tables: of edges and nodes, and what their columns are; how: preset, seed, nodes of a batch,
-    tracker; where: the folder, whether to overwrite, the checkpoints."""
+    """tables: of edges and nodes, and what their columns are; how: preset, seed, nodes of a
+    batch and passes, tracker; where: the folder, whether to overwrite, the checkpoints."""
     import torch
 
     from nodejepa_ext.graphs.source import Source, read
     from nodejepa_ext.training import folder as runs
     from nodejepa_ext.training import track
 
-    (preset, seed, batch_nodes, tracker), (out, overwrite, every) = how, where
+    preset, seed, (batch_nodes, passes), tracker = how
+    out, overwrite, every = where
     args = parsed(argv)
     first = args.graph or tables[0]
     if first is None:
@@ -183,7 +189,9 @@ def begin(
     edges, nodes, said = tables
     ready = read(Source.of(args.graph, edges, nodes, choices_of(*said)))
     cfg, parts, why = chosen(preset, ready, args, seed)
-    for notice in (*ready.graph.notices, f"settings: {why}"):
+    batch_nodes = batch_nodes or batch_nodes_in(args.config)
+    cfg, seen = length(cfg, len(ready.graph.data.x), batch_nodes, passes)
+    for notice in (*ready.graph.notices, f"settings: {why}", *seen):
         say(notice)
     about = {"preset": preset, "why": why, "argv": sys.argv[1:]}
     about |= {"track": Path(first).stem} if tracker else {}
@@ -193,13 +201,28 @@ def begin(
             cfg,
             folder,
             parts=parts,
-            batch_nodes=batch_nodes or batch_nodes_in(args.config),
+            batch_nodes=batch_nodes,
             overwrite=overwrite,
             every=every,
             about=about,
             watch=watch,
             stop=lambda: stop.code,
         )
+
+
+def length(cfg: Config, n: int, batch_nodes: int, passes: int) -> tuple[Config, list[str]]:
+    """cfg with the steps of so many passes, and how much of n nodes a run on subgraphs will see.
+    ValueError: passes without subgraphs."""
+    if not 0 < batch_nodes < n:
+        if passes:
+            text = f"expected --batch-nodes below the graph's {n} nodes beside it"
+            raise ValueError(f"--passes {passes}: {text}")
+        return cfg, []
+    steps = math.ceil(n / batch_nodes)
+    if passes:
+        cfg = replace(cfg, epochs=passes * steps)
+    text = f"{cfg.epochs} steps of at most {batch_nodes} nodes"
+    return cfg, [f"{text}: {cfg.epochs / steps:.2g} passes over {n} nodes, {steps} steps each"]
 
 
 def chosen(

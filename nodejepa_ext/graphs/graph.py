@@ -306,7 +306,7 @@ def compact(x: Array) -> Arrays:
     """x [N, F] as whole numbers where they are, as CSR where that is smaller."""
     if x.min() >= 0 and x.max() <= 255 and (x == np.round(x)).all():
         x = x.astype(np.uint8)
-    csr = sparse.csr_array(x)
-    if csr.nnz * (x.itemsize + csr.indices.itemsize) > x.nbytes:
+    if np.count_nonzero(x) * (x.itemsize + np.dtype(np.int32).itemsize) > x.nbytes:
         return {"x": x}
+    csr = sparse.csr_array(x)
     return dict(zip(CSR, (csr.data, csr.indices, csr.indptr, np.array(x.shape)), strict=True))
