@@ -35,6 +35,7 @@ SHAPE = {  # of EVALUATION
     "collapse": Each(METERS),
 }
 MOST_COLUMNS = 60  # features whose names are listed
+FILES = {"source": "graph", "edges": "table of edges", "nodes": "table of nodes"}
 COUNTS = {  # what `describe` counts, and how it is called
     "components": "connected components",
     "isolated": "nodes without an edge",
@@ -131,20 +132,34 @@ def subtitle(run: Trained) -> str:
 def reading(run: Trained) -> list[str]:
     """Where the graph is from, its size, and all notices about it."""
     graph = run.meta["graph"]
-    found = {name: str(value) for name, value in (graph["source"] or {}).items() if value}
-    found = found or {"source": "a graph made in Python"}
+    source = graph["source"] or {}
+    # names alone: where files lie is nobody's business whom the page is sent to
+    found = {said: Path(source[key]).name for key, said in FILES.items() if source.get(key)}
+    found = found or {"graph": "made in Python"}
     found |= {"nodes": f"{graph['nodes']:,}", "edges": f"{graph['edges']:,}"}
     found |= {"features": f"{graph['features']:,}", "scaling": graph["scaling"]}
     if run.graph is not None:
         counted = describe(run.graph.data)
         found |= {name: number(counted[key]) for key, name in COUNTS.items() if key in counted}
-    parts = [page.facts(found), page.bullets(run.meta.get("notices", []))]
+    parts = [page.facts(found), page.facts(roles(graph.get("read") or {}))]
+    parts.append(page.bullets(run.meta.get("notices", [])))
     if columns := graph.get("columns"):
         shown = ", ".join(map(str, columns[:MOST_COLUMNS]))
         more = len(columns) - MOST_COLUMNS
         text = f"{shown} and {more} more" if more > 0 else shown
         parts.append(page.folded(f"{len(columns)} feature columns", page.paragraph(text)))
     return parts
+
+
+def roles(read: dict[str, Any]) -> dict[str, str]:
+    """What the columns of tables became, other than features."""
+    found = {}
+    for role, value in read.items():
+        named = value if isinstance(value, list) else [value]
+        text = ", ".join(str(name) for name in named if name is not None)
+        if text and role != "features":
+            found[f"columns: {role.replace('_', ' ')}"] = text
+    return found
 
 
 def number(value: float) -> str:

@@ -47,6 +47,7 @@ SHAPE = {  # of run.json, as far as it is shown
     "why?": str,
     "message?": str,
     "notices?": [str],
+    "graph": {"read?": (dict, None)},
     "figures?": {"effective_rank": float, "cosine": float, "epoch": int, "val?": float},
 }
 Floats = NDArray[np.float32]

@@ -132,6 +132,18 @@ def test_a_page_of_a_run(trained: Path, tmp_path: Path) -> None:
     assert found.html() == build(trained).html()  # no time, no chance
 
 
+def test_what_became_of_the_tables(tmp_path: Path) -> None:
+    (edges := tmp_path / "links.csv").write_text("source,target\na,b\nb,c\nc,d\n")
+    nodes = tmp_path / "people.csv"
+    nodes.write_text("id,label,age\na,x,1.5\nb,y,2.5\nc,x,0.5\nd,y,4.5\n")
+    cfg = Config(hidden=8, out=4, epochs=2, warmup=1, eval_every=2, device="cpu")
+    runs.start(read(Source.of(None, edges, nodes)), cfg, tmp_path / "run")
+    seen = Reader(build(tmp_path / "run").html())
+    for word in ("links.csv", "people.csv", "columns: label", "features: 'age'"):
+        assert word in seen.text
+    assert str(tmp_path) not in seen.text  # where files lie
+
+
 def test_a_page_asks_nothing_of_the_network(trained: Path) -> None:
     seen = Reader(build(trained).html())
     links = [v for _, own in seen.tags for k, v in own.items() if k in ("src", "href", "action")]
