@@ -12,6 +12,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +25,13 @@ FLAGS = (
     "--disable-background-networking --disable-component-update --disable-sync --mute-audio "
     "--proxy-server=127.0.0.1:9 --remote-debugging-pipe"
 ).split()
+PLACED = """
+import fcntl, os, sys
+high = [fcntl.fcntl(int(number), fcntl.F_DUPFD, 10) for number in sys.argv[1:3]]
+for number, place in zip(high, (3, 4)):
+    os.dup2(number, place)  # where Chromium looks for its pipe
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 SECONDS = 120.0
 
 
@@ -43,15 +51,9 @@ class Browser:
         size = ",".join(map(str, self.size))
         command = [PROGRAM, *FLAGS, f"--user-data-dir={self.profile}", f"--window-size={size}"]
 
-        def place() -> None:
-            high = [os.dup(theirs), os.dup(written)]  # 3 and 4 may be among them
-            os.dup2(high[0], 3)
-            os.dup2(high[1], 4)
-
         self.process = subprocess.Popen(
-            [*command, "about:blank"],
-            preexec_fn=place,
-            pass_fds=(3, 4),
+            [sys.executable, "-c", PLACED, str(theirs), str(written), *command, "about:blank"],
+            pass_fds=(theirs, written),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
