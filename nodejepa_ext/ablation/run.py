@@ -52,6 +52,10 @@ class Plan:
     threads: int
     devices: list[str] | None  # CUDA devices, one a worker
     published: Figures = field(default_factory=dict)  # name -> graph -> test accuracy in %
+    data: Any = None  # JSON-able: where workers find the graphs
+    module: str = MODULE  # what a worker runs
+    recycle: int = 0  # rows that a worker's process makes; 0: any number
+    seconds: dict[tuple[str, str], float] = field(default_factory=dict)  # known without a timing
 
 
 def parse_core(argv: list[str], prog: str) -> argparse.Namespace:
@@ -99,7 +103,9 @@ def placed(
 ) -> Plan:
     """The plan of these jobs, with who works where."""
     workers, threads, devices = placement(workers, len(jobs), Config(**jobs[0]["config"]))
-    return Plan(args, arms, graphs_of(args), jobs, out, workers, args.threads or threads, devices)
+    threads = args.threads or threads
+    data = str(args.data) if args.data else None
+    return Plan(args, arms, graphs_of(args), jobs, out, workers, threads, devices, data=data)
 
 
 def graphs_of(args: argparse.Namespace) -> list[str]:
@@ -203,7 +209,7 @@ class Clock:
 
     def __init__(self, plan: Plan, rows: Rows) -> None:
         self.pending = [job for job in plan.jobs if not rows.finished(job)]
-        self.plan, self.seconds = plan, dict[tuple[str, str], float]()
+        self.plan, self.seconds = plan, dict(plan.seconds)
         for job in plan.jobs:
             if rows.finished(job):
                 self.seconds[job["graph"], job["arm"]] = rows.rows[key(job)]["wall_seconds"]
@@ -231,15 +237,13 @@ def run(
     timings, and the estimate that is said from them, come first; `dry` ends there."""
     clock = Clock(plan, rows)
     left = {key(job): job for job in clock.pending}
-    folder = str(plan.args.data) if plan.args.data else None
     queue = [(job, True) for job in clock.unknown.values()]
     queue += [(job, False) for job in clock.pending if not dry]
-    messages = ({"job": job, "timing": timed, "data": folder} for job, timed in queue)
+    messages = ({"job": job, "timing": timed, "data": plan.data} for job, timed in queue)
     if not clock.untimed:
         say(estimate(plan, clock, rows))
-    for outcome in run_jobs(
-        messages, MODULE, workers=plan.workers, threads=plan.threads, devices=plan.devices
-    ):
+    where: Any = dict(workers=plan.workers, threads=plan.threads, devices=plan.devices)
+    for outcome in run_jobs(messages, plan.module, recycle=plan.recycle, **where):
         job = outcome.job["job"]
         if outcome.job["timing"]:
             if clock.hear(outcome):

@@ -13,6 +13,7 @@ from nodejepa_ext import __version__
 from nodejepa_ext.commands import (
     ablate,
     bench,
+    compare,
     data,
     embed,
     evaluate,
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 app.command("ablate", epilog=ablate.EXAMPLES, context_settings=rows.CONTEXT)(ablate.ablate)
 app.command("bench", epilog=bench.EXAMPLES)(bench.bench)
+app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
 app.add_typer(data.app, name="data")
 app.command("embed", epilog=embed.EXAMPLES)(embed.embed)
 app.command("evaluate", epilog=evaluate.EXAMPLES)(evaluate.evaluate)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -23,8 +24,14 @@ def switch(flag: str, text: str, panel: str = "What the variant arm changes") ->
     return typer.Option(flag, help=text, rich_help_panel=panel, show_default=False)
 
 
-def carry_out(plan: Plan, dry: bool, keep_old: bool, as_json: bool) -> int:
-    """-> 5 if rows failed, else 0."""
+def carry_out(
+    plan: Plan,
+    dry: bool,
+    keep_old: bool,
+    as_json: bool,
+    report: Callable[[Plan, Rows, bool], None] | None = None,
+) -> int:
+    """-> 5 if rows failed, else 0. report: of the finished rows, in place of `show`."""
     from nodejepa_ext.ablation import run as ablation
     from nodejepa_ext.ablation.rows import Rows
 
@@ -37,13 +44,21 @@ def carry_out(plan: Plan, dry: bool, keep_old: bool, as_json: bool) -> int:
         total, failed = len(plan.jobs), 0
         for row, left, seconds in ablation.run(plan, rows, say):
             failed += row["status"] == "failed"
-            figures = f"val {100 * row['val']:.1f}" if "val" in row else row["message"]
-            say(
-                f"{row['graph']}, {row['arm']}, seed {row['seed']}: {row['status']}, {figures}; "
-                f"{total - left} of {total}, {seconds / 60:.1f} minutes left"
-            )
-        show(plan, rows, as_json)
+            done = f"{total - left} of {total}, {seconds / 60:.1f} minutes left"
+            name = f"{row['graph']}, {row['arm']}, seed {row['seed']}"
+            say(f"{name}: {row['status']}, {figure(row)}; {done}")
+        (report or show)(plan, rows, as_json)
     return 5 if failed else 0
+
+
+def figure(row: dict[str, Any]) -> str:
+    """The first of a row's main figures, or why there is none."""
+    for name in ("val", "linear", "auc"):
+        if name in row:
+            return f"{name} {100 * row[name]:.1f}"
+    if row["status"] == "ok":
+        return f"rank {row['effective_rank']:.1f}"
+    return row["message"]
 
 
 def accept(plan: Plan, rows: Rows, keep_old: bool) -> None:

@@ -13,6 +13,8 @@ from sklearn.preprocessing import normalize
 from torch import Tensor
 from torch_geometric.data import Data
 
+from run_full import edge_weights
+
 
 def fastrp(
     data: Data,
@@ -30,9 +32,11 @@ def fastrp(
 
     R [N, out] is very sparse: a share `density` of its entries, 1 / sqrt(rows of R) if None, is
     -1 or 1 at random, the rest 0 (Li et al. 2006). L = (degree / 2m)^beta; the m edges are taken
-    as undirected, loops left out. features: X R, R [F, out], stands for R, a control that sees
-    what an encoder sees. A node without neighbours has its power 0 only. ValueError: out below 1,
-    density outside (0, 1], no weights, or a weight or beta that is not finite."""
+    as undirected, loops left out, and count by data's edge_weight, if any, the larger of the two
+    directions: so the graph that `run_full.join_neighbours` gives is walked as encoders see it.
+    features: X R, R [F, out], stands for R, a control that sees what an encoder sees. A node
+    without neighbours has its power 0 only. ValueError: out below 1, density outside (0, 1], no
+    weights, or a weight or beta that is not finite."""
     if out < 1:
         raise ValueError(f"out = {out}: expected at least 1")
     if not len(weights) or not np.isfinite(weights).all():
@@ -44,15 +48,17 @@ def fastrp(
     density = rows**-0.5 if density is None else density
     if not 0 < density <= 1:
         raise ValueError(f"density = {density}: expected above 0 and at most 1")
-    edges = pyg.to_undirected(pyg.remove_self_loops(data.edge_index.cpu())[0], num_nodes=n)
-    adj = sparse.csr_array((np.ones(edges.shape[1], np.float32), edges.numpy()), (n, n))
-    degree = np.maximum(adj.sum(1), 1)[:, None]  # [N, 1]
+    edges, known = pyg.remove_self_loops(data.edge_index.cpu(), edge_weights(data).cpu())
+    edges, known = pyg.to_undirected(edges, known, n, reduce="max")
+    adj = sparse.csr_array((known.numpy(), edges.numpy()), (n, n))
+    total = adj.sum(1)[:, None]  # [N, 1]
+    degree = np.where(total > 0, total, 1)
     signs = partial(rng.choice, np.array([-1, 1], np.float32))
     start = sparse.random(rows, out, density, "csr", np.float32, rng, signs)  # R
     if features:
         x = data.x.cpu().float().to_sparse_coo().coalesce()
         start = sparse.csr_array((x.values().numpy(), x.indices().numpy()), x.shape) @ start
-    h = start.toarray() * (degree / max(adj.nnz, 1)) ** beta  # [N, out] L R; nnz = 2m
+    h = start.toarray() * (degree / max(total.sum(), 1)) ** beta  # [N, out] L R
     z = weights[0] * normalize(h)
     for weight in weights[1:]:
         h = adj @ h / degree
