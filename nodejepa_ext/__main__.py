@@ -1,6 +1,22 @@
-"""`python -m nodejepa_ext`: the same program as `nodejepa-ext`."""
+"""The program `nodejepa-ext`, also as `python -m nodejepa_ext`.
 
-from nodejepa_ext.commands import main
+Apart from commands, which takes a moment to import: an interrupt in that moment ends it in a
+sentence too.
+"""
+
+import sys
+
+
+def main() -> None:
+    """Exits 0; 1 failed; 2 usage; 3 data; 130 interrupted; others as each verb's --help says."""
+    try:
+        from nodejepa_ext.commands import main as run
+
+        run()
+    except KeyboardInterrupt:
+        sys.stderr.write("nodejepa-ext: interrupted\n")
+        sys.exit(130)
+
 
 if __name__ == "__main__":
     main()

@@ -38,9 +38,10 @@ def read_bytes(path: Path, most: int = LARGEST) -> bytes:
     """Damaged: not a regular file, or longer than `most` bytes. OSError: it cannot be read."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
             raise Damaged(f"{path}: no regular file, expected one")
-        payload = file.read(most + 1)
+        payload = file.read(min(found.st_size, most) + 1)
     if len(payload) > most:
         raise Damaged(f"{path}: more than {most} bytes, expected fewer")
     return payload

@@ -20,10 +20,12 @@ import torch
 from torch import Tensor
 
 from nodejepa_ext.files import atomic
+from nodejepa_ext.records import Damaged, read_bytes
 from run_full import RunError, TrainState
 
 FORMAT = 2  # 1: other names of weights
 KEPT = 2
+LARGEST = 1 << 40  # bytes of a file of tensors
 FILES = re.compile(r"step-\d{8,}\.(json|safetensors)")
 Tensors = dict[str, Tensor]
 
@@ -137,9 +139,9 @@ class Checkpoints:
         """The tensors' file. ValueError: it or its manifest is not what was written, or of another
         format."""
         path = self.folder / f"{stem}.safetensors"
-        payload = path.read_bytes()
+        payload = read_bytes(path, LARGEST)
         wanted = manifest(path.name, payload)
-        found = path.with_suffix(".json").read_bytes()
+        found = read_bytes(path.with_suffix(".json"))
         if found == manifest(path.name, payload, format=1):
             raise ValueError(f"checkpoint of format 1, expected {FORMAT}")
         if found != wanted:
@@ -151,9 +153,11 @@ class Checkpoints:
 def verify(path: Path, sha256: Any) -> bytes:
     """The file of that SHA-256. RunError 4: it has another, or is not there."""
     try:
-        payload = path.read_bytes()
+        payload = read_bytes(path, LARGEST)
     except OSError as error:
         raise RunError(f"{path}: {error.strerror}, expected SHA-256 {sha256}", 4) from None
+    except Damaged as error:
+        raise RunError(str(error), 4) from None
     if (found := hashlib.sha256(payload).hexdigest()) != sha256:
         raise RunError(f"{path} has SHA-256 {found}, expected {sha256}", 4)
     return payload

@@ -40,6 +40,7 @@ from nodejepa_ext.workers.machine import versions
 from run_full import Config, EpochHook, Result, RunError, TrainState
 
 __all__ = ["Model", "Source", "atomic", "load_model", "resume", "source_graph", "start", "vacant"]
+FLAT = 1.5  # effective rank, below which nodes differ in one direction at most
 SECONDS = 30.0  # between checkpoints, unless epochs are said
 Meta = dict[str, Any]
 Say = Callable[[str], None]
@@ -376,6 +377,8 @@ class Run:
         if 0 < self.batch_nodes < graph["nodes"]:
             text = f"- Batches: every step on another subgraph of {self.batch_nodes} nodes, grown "
             lines.insert(-2, f"{text}breadth-first; embeddings of the whole graph")
+        if figures["effective_rank"] < FLAT:
+            lines.append("- The embedding says next to nothing: its effective rank is near 1")
         if "loss" in figures:
             lines.append(f"- Loss {figures['loss']:.4g}")
         if self.probed:

@@ -21,6 +21,7 @@ import run_full
 from nodejepa_ext.graphs.columns import Choices
 from nodejepa_ext.graphs.scaling import Scaling
 from nodejepa_ext.parts.choice import Parts
+from nodejepa_ext.records import Damaged, read_bytes, read_json
 from nodejepa_ext.training import batches
 from nodejepa_ext.training.checkpoints import write
 from run_full import Config, RunError
@@ -28,6 +29,7 @@ from run_full import Config, RunError
 TYPE = "node-jepa"
 MODEL, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 LARGEST = 1 << 20  # bytes of config.json
+WEIGHTS = 1 << 40  # bytes of model.safetensors
 TEXT = """---
 library_name: nodejepa
 tags:
@@ -119,12 +121,12 @@ def load(folder: Path) -> Pretrained:
         cfg = replace(cfg, device="auto")
     path = folder / MODEL
     try:
-        tensors = safetensors.torch.load(path.read_bytes())
+        tensors = safetensors.torch.load(read_bytes(path, WEIGHTS))
         mean, scale = (tensors.pop(f"scaling.{name}", None) for name in ("mean", "scale"))
         with torch.random.fork_rng(devices=[]):
             encoder = run_full.Encoder(cfg, settings["features"])
         encoder.load_state_dict(tensors)
-    except (OSError, safetensors.SafetensorError, RuntimeError) as error:
+    except (OSError, Damaged, safetensors.SafetensorError, RuntimeError) as error:
         first = str(error).strip().splitlines()[0]
         raise RunError(f"{path}: {first}; expected the weights of {CONFIG}", 4) from None
     scaling = Scaling(settings["scaling"], mean, scale)
@@ -141,11 +143,9 @@ def load(folder: Path) -> Pretrained:
 
 def settings_in(path: Path) -> dict[str, Any]:
     """config.json of the layout. ValueError: it is another's, too long, or of other types."""
-    if not path.is_file() or path.stat().st_size > LARGEST:
-        raise ValueError(f"expected a file of at most {LARGEST} bytes")
-    settings = json.loads(path.read_bytes())
-    if not isinstance(settings, dict) or settings.get("model_type") != TYPE:
-        raise ValueError(f"expected model_type {TYPE!r}")
+    settings: dict[str, Any] = read_json(path, {"model_type": str}, LARGEST)
+    if settings["model_type"] != TYPE:
+        raise ValueError(f"model_type {settings['model_type']!r}: expected model_type {TYPE!r}")
     wanted = {"config": dict, "features": int, "scaling": str}
     for name, kind in wanted.items():
         if not isinstance(settings.get(name), kind):
