@@ -19,16 +19,21 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-GRACE = 5.0  # seconds that an ending process is given before SIGKILL
+from nodejepa_ext.workers.faults import words
+from nodejepa_ext.workers.roster import Roster, Task, told
+
+GRACE = 5.0  # seconds that an ending process is given before SIGKILL, and after it
+NO_END = "does not end, not even by SIGKILL"
 TICK = 1.0  # seconds between two looks at clocks while nothing is heard
 PARENT = "NODEJEPA_PARENT"  # environment variable: the process id a worker must not outlive
 REPLIES = {"answer", "error", "report"}
 SIGNALS = {s.value: s.name for s in signal.Signals}
+abandoned: list[subprocess.Popen[bytes]] = []  # kept, for what is dropped is waited for
 
 
 Job = dict[str, Any]  # a JSON object, as are answers and figures
@@ -37,8 +42,8 @@ Report = Callable[[dict[str, Any]], bool]  # figures so far -> whether to go on
 
 class Outcome(NamedTuple):
     """How a job ended. "ok": `answer` is the worker's. Else `answer` is empty, and `message` says
-    why: "failed" by an exception; "died" with two processes ("killed by SIGKILL, twice");
-    "timeout"."""
+    why: "failed" by an exception; "died" with its process, mostly with two of them ("killed by
+    SIGKILL, twice"); "timeout"."""
 
     job: Job
     status: str
@@ -57,59 +62,85 @@ class Worker:
         self.command, self.env, self.on_event = [sys.executable, "-P", "-m", module], env, on_event
         self.recycle, self.served, self.since = recycle, 0, 0.0
         self.process: subprocess.Popen[bytes] | None = None
-        self.job: Job | None = None
-        self.deaths: list[str] = []  # at this job
+        self.task: Task | None = None
+        self.unsent = b""  # of what the process is told
+        self.ending = False  # it was not alive at the last look
+        self.stuck = False  # it had a process that not even SIGKILL ends
 
     def start(self) -> subprocess.Popen[bytes]:
-        """A fresh process, after the end of the one before."""
+        """A fresh process, after the end of the one before, and in a group of its own, so that
+        what it starts ends with it."""
         self.close()
         pipe, self.partial, self.log = subprocess.PIPE, b"", tempfile.TemporaryFile(buffering=0)
         self.process = subprocess.Popen(
-            self.command, env=self.env, stdin=pipe, stdout=pipe, stderr=self.log
+            self.command,
+            env=self.env,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=self.log,
+            bufsize=0,
+            process_group=0,
         )
+        assert self.process.stdin
+        os.set_blocking(self.process.stdin.fileno(), False)
         self.on_event(f"worker {self.process.pid}: started")
         self.served = 0
         return self.process
 
-    def send(self, job: Job) -> None:
+    def send(self, task: Task) -> None:
         """Gives the process a job, started first if there is none fresh. TypeError: not JSON."""
-        line, process = json.dumps(job), self.process
+        line, process = json.dumps(task.job), self.process
         worn = self.recycle and self.served >= self.recycle
         if process is None or worn or process.poll() is not None:
             process = self.start()
-        self.job, self.since = job, time.monotonic()
+        self.task, self.since = task, time.monotonic()
+        self.ending = False
         self.say(line)
 
     def say(self, line: str) -> None:
+        self.unsent += f"{line}\n".encode()
+        self.push()
+
+    def push(self) -> None:
+        """Writes as much as the pipe takes: a process that does not read must not hold up others.
+        If it died, the end of its stdout will say so."""
         assert self.process and self.process.stdin
-        with suppress(BrokenPipeError):  # it died; the end of its stdout will say so
-            self.process.stdin.write(f"{line}\n".encode())
-            self.process.stdin.flush()
+        try:
+            self.unsent = self.unsent[self.process.stdin.write(self.unsent) or 0 :]
+        except BrokenPipeError:
+            self.unsent = b""
 
     def receive(self, on_report: Callable[[Job, dict[str, Any]], bool]) -> Outcome | None:
-        """Reads once -> the job's outcome; None: not all of the answer, a report, or a retry."""
-        assert self.job is not None and self.process and self.process.stdout
+        """Reads once -> how the job ended; None: not all of the answer, or a report."""
+        assert self.task is not None and self.process and self.process.stdout
         chunk = os.read(self.process.stdout.fileno(), 2**16)
         *lines, self.partial = (self.partial + chunk).split(b"\n")
         reply = next(filter(None, map(parse, lines)), None)
         if reply and "report" in reply:
-            self.say(json.dumps(on_report(self.job, reply["report"])))
+            self.say(json.dumps(on_report(self.task.job, reply["report"])))
         if chunk and (reply is None or "report" in reply):
             return None
-        status = "ok" if reply and "answer" in reply else "failed"
         if reply is None:
-            self.deaths.append(how_it_ended(reap(self.process)))
-            self.on_event(f"worker {self.process.pid}: {self.deaths[-1]}")
-            if len(self.deaths) == 1:
-                self.send(self.job)
-                return None
-            status, reply = "died", {"error": self.obituary()}
-        return self.finish(status, reply.get("answer", {}), reply.get("error", ""))
+            return self.buried()
+        if "answer" in reply:
+            return self.finish("ok", reply["answer"], "")
+        return self.finish("failed", {}, reply.get("error", ""))
+
+    def buried(self) -> Outcome:
+        """The process has ended, or closed its stdout: its job's outcome says how and, where it
+        chose to, the last line of its stderr."""
+        assert self.process
+        code = reap(self.process)
+        how = NO_END if code is None else how_it_ended(code)
+        self.on_event(f"worker {self.process.pid}: {how}")
+        self.log.seek(-min(4096, self.log.seek(0, os.SEEK_END)), os.SEEK_END)
+        said = self.log.read().decode(errors="replace").strip().split("\n")[-1]
+        return self.finish("died", {}, f"{how}: {said}" if said and "exit" in how else how)
 
     def finish(self, status: str, answer: dict[str, Any], message: str) -> Outcome:
         """The job's outcome; a process that did not answer well is not used again."""
-        assert self.job is not None
-        job, self.job, self.deaths, self.served = self.job, None, [], self.served + 1
+        assert self.task is not None
+        job, self.task, self.served = self.task.job, None, self.served + 1
         if status == "ok":
             self.log.seek(0)  # the process shares the position: it goes on at the beginning
             self.log.truncate()
@@ -119,29 +150,34 @@ class Worker:
 
     def expire(self, timeout: float) -> Outcome | None:
         """Ends a job that has taken longer, in seconds, and its process."""
-        if self.job is None or time.monotonic() - self.since <= timeout:
+        if self.task is None or time.monotonic() - self.since <= timeout:
             return None
         self.on_event(f"a job took longer than {timeout:g} s")
         return self.finish("timeout", {}, f"took longer than {timeout:g} s")
 
-    def obituary(self) -> str:
-        """How both processes ended and, where the last chose to, the last line of its stderr."""
-        first, last = self.deaths
-        text = f"{first}, twice" if first == last else f"{first}, then {last}"
-        self.log.seek(-min(4096, self.log.seek(0, os.SEEK_END)), os.SEEK_END)
-        said = self.log.read().decode(errors="replace").strip().split("\n")[-1]
-        return f"{text}: {said}" if said and last.startswith("exit") else text
+    def silent_end(self) -> Outcome | None:
+        """The job's outcome where the process is dead though its stdout is open: what it started
+        holds it. What it had to say was read: it was dead already at the look before this one."""
+        assert self.process
+        if not self.ending:
+            self.ending = self.process.poll() is not None
+            return None
+        return self.buried()
 
-    def close(self) -> None:
-        """Ends the process, busy or not."""
+    def close(self, patience: float | None = None) -> None:
+        """Ends the process, busy or not, and what it has started; one that does not end within
+        twice `patience` seconds (GRACE) is abandoned."""
         if self.process is None:
             return
         self.process.terminate()
-        reap(self.process)
+        if reap(self.process, patience) is None:
+            self.on_event(f"worker {self.process.pid}: {NO_END}, abandoned with its seat")
+            abandoned.append(self.process)
+            self.stuck = True
+        end_group(self.process.pid)
         for stream in filter(None, (self.process.stdin, self.process.stdout, self.log)):
-            with suppress(BrokenPipeError):  # part of a job, never read
-                stream.close()
-        self.process = None
+            stream.close()
+        self.process, self.unsent = None, b""
 
 
 def parse(line: bytes) -> dict[str, Any] | None:
@@ -153,13 +189,22 @@ def parse(line: bytes) -> dict[str, Any] | None:
     return reply if isinstance(reply, dict) and reply.keys() & REPLIES else None
 
 
-def reap(process: subprocess.Popen[bytes]) -> int:
-    """The return code of a process that is ending."""
-    try:
-        return process.wait(GRACE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return process.wait()
+def reap(process: subprocess.Popen[bytes], patience: float | None = None) -> int | None:
+    """The return code of a process that is ending; None: not even SIGKILL ends it, as it sleeps
+    uninterruptibly. Waits twice `patience` seconds (GRACE) at most."""
+    patience = GRACE if patience is None else patience
+    with suppress(subprocess.TimeoutExpired):
+        return process.wait(patience)
+    process.kill()
+    with suppress(subprocess.TimeoutExpired):
+        return process.wait(patience)
+    return None
+
+
+def end_group(leader: int) -> None:
+    """Ends what a worker has started and left behind."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)
 
 
 def how_it_ended(code: int) -> str:
@@ -179,11 +224,19 @@ def environment(threads: int, device: str | None) -> dict[str, str]:
 
 def ready(busy: Sequence[Worker]) -> list[Worker]:
     """Waits a TICK at most -> those of whom there is something to read, be it their end."""
+    found = []
     with selectors.DefaultSelector() as selector:
         for worker in busy:
-            assert worker.process and worker.process.stdout
+            assert worker.process and worker.process.stdout and worker.process.stdin
             selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
-        return [key.data for key, _ in selector.select(TICK)]
+            if worker.unsent:
+                selector.register(worker.process.stdin, selectors.EVENT_WRITE, worker)
+        for key, event in selector.select(TICK):
+            if event == selectors.EVENT_READ:
+                found.append(key.data)
+            else:
+                key.data.push()
+    return found
 
 
 def run_jobs(
@@ -198,40 +251,86 @@ def run_jobs(
     on_event: Callable[[str], None] = lambda event: None,
     on_report: Callable[[Job, dict[str, Any]], bool] = lambda job, figures: True,
     on_tick: Callable[[], None] = lambda: None,
+    retire: int = 0,
+    on_retire: Callable[[str, str], None] = lambda seat, why: None,
 ) -> Generator[Outcome, None, None]:
     """Outcomes as they come, in any order; jobs are JSON objects. A job is drawn when a worker is
     free, after the outcomes so far have been yielded: `jobs` may go by them, and None says to ask
     again later. Worker i has `threads` threads and sees CUDA device devices[i % len(devices)]
-    alone. A worker's death in mid-job is followed by one retry in a new process; an exception, and
-    a job of more than `timeout` seconds, is an outcome at once. Whatever ends the iteration ends
-    the workers, and those of a killed caller end within about a second. `on_event` hears of starts
-    and deaths, `on_report` answers reports, `on_tick` is called once a second or more often.
-    ValueError: workers or threads below 1."""
+    alone. A job that fails is tried once more, at another worker's seat; where there is none, only
+    if its process died. Whatever ends the iteration ends the workers, and those of a killed caller
+    end within about a second. `retire`: so many failures of the machine in a row (`faults`) end
+    the use of a seat, 0: none do; one whose process cannot be ended is not used again anyway.
+    With no seat left the iteration ends early. `on_event` hears of starts and deaths, `on_report`
+    answers reports, `on_tick` is called once a second or more often, `on_retire` hears of a seat
+    and why. ValueError: workers or threads below 1."""
     for name, value in (("workers", workers), ("threads", threads)):
         if value < 1:
             raise ValueError(f"{name} = {value}: expected at least 1")
-    seats = [devices[i % len(devices)] if devices else None for i in range(workers)]
-    crew = [Worker(module, environment(threads, seat), on_event, recycle) for seat in seats]
+    places = [devices[i % len(devices)] if devices else None for i in range(workers)]
+    crew = [Worker(module, environment(threads, place), on_event, recycle) for place in places]
+    names = [f"{i}" if place is None else f"{i} (GPU {place})" for i, place in enumerate(places)]
+    roster = Roster([f"seat {name}" for name in names], retire, on_retire)
     remaining, end = iter(jobs), Job()
     job: Job | None = None
     try:
         while True:
-            for worker in (w for w in crew if w.job is None):
-                job = next(remaining, end)
-                if not job:
-                    break
-                worker.send(job)
-            busy = [w for w in crew if w.job is not None]
-            if not busy and job is end:
+            for seat in (i for i in roster.living() if crew[i].task is None):
+                task = roster.again(seat)
+                if task is None and job is not end and roster.trusted(seat):
+                    job = next(remaining, end)
+                    task = Task(job) if job else None
+                if task is not None:
+                    crew[seat].send(task)
+            busy = [worker for worker in crew if worker.task is not None]
+            if not busy and (job is end or not roster.living()):
+                yield from (gone(task) for task in roster.left())
                 return
-            yield from filter(None, (w.receive(on_report) for w in ready(busy)))
-            yield from filter(None, (w.expire(timeout) for w in crew))
+            for seat, task, outcome in ended(crew, busy, on_report, timeout):
+                if final := judged(roster, seat, task, outcome):
+                    yield final
+                if crew[seat].stuck:
+                    roster.retire(seat, f"its worker {NO_END}")
             on_tick()
     finally:
         for process in filter(None, [worker.process for worker in crew]):
             process.terminate()  # all at once, then wait for each
+        until = time.monotonic() + GRACE
         for worker in crew:
-            worker.close()
+            worker.close(max(0.1, until - time.monotonic()))
+
+
+def ended(
+    crew: Sequence[Worker],
+    busy: Sequence[Worker],
+    on_report: Callable[[Job, dict[str, Any]], bool],
+    timeout: float,
+) -> Iterator[tuple[int, Task, Outcome]]:
+    """Waits a TICK at most -> seat, task and outcome of what has ended."""
+    heard = ready(busy)
+    for worker in busy:
+        task = worker.task
+        assert task is not None
+        outcome = worker.receive(on_report) if worker in heard else worker.silent_end()
+        if outcome is None:
+            outcome = worker.expire(timeout)
+        if outcome is not None:
+            yield crew.index(worker), task, outcome
+
+
+def judged(roster: Roster, seat: int, task: Task, outcome: Outcome) -> Outcome | None:
+    """The outcome of a task that is not tried again."""
+    if outcome.status == "ok":
+        roster.succeeded(seat, task)
+        return outcome
+    if roster.failed(seat, task, outcome.status, outcome.message):
+        return None
+    return outcome._replace(message=told(task.ends))
+
+
+def gone(task: Task) -> Outcome:
+    """The outcome of a task that no seat is left for."""
+    return Outcome(task.job, task.ends[-1][0], {}, told(task.ends))
 
 
 def serve(work: Callable[[Job, Report], dict[str, Any]]) -> None:
@@ -259,7 +358,7 @@ def serve(work: Callable[[Job, Report], dict[str, Any]]) -> None:
             try:
                 reply = json.dumps({"answer": work(json.loads(line), report)})
             except Exception as error:
-                reply = json.dumps({"error": f"{type(error).__name__}: {error}"})
+                reply = json.dumps({"error": words(error)})
             print(reply, file=answers, flush=True)
 
 
