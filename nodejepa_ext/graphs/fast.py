@@ -211,7 +211,8 @@ def text_nodes(path: Path, notices: list[str], choices: Choices, found: Found) -
             ids.append(taken(batch.column(str(roles.id))))
             if roles.label is not None:
                 labels += text_column(batch.column(str(roles.label))).to_pylist()
-            columns = [batch.column(str(i)).to_numpy() for i in roles.features]
+            held = batch.columns  # in the order of types; by name, each would be searched for
+            columns = [held[i].to_numpy() for i in range(len(roles.features))]
             parts.append(features(columns, batch.num_rows))
     if not parts:
         raise Slow
