@@ -166,6 +166,7 @@ def main_cells(line: Report, measure: str) -> list[str]:
 
 
 def difference_cells(test: Report | None) -> list[str]:
+    """Ours minus the method, and its p, as text; empty where there is none."""
     if test is None or test["difference"] is None:
         return ["", ""]
     text = points(test["difference"], "+.1f")

@@ -23,6 +23,7 @@ from nodejepa_ext.graphs.columns import Choices, Found
 
 
 def parquet_file(path: Path, file: Any) -> Any:
+    """Opened. GraphError: it would become too much."""
     from pyarrow import parquet
 
     found = parquet.ParquetFile(file)

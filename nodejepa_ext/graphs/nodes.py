@@ -118,6 +118,7 @@ class Vectors:
         self.empty: list[int] = []
 
     def add(self, row: int, cells: list[Any]) -> None:
+        """The features of a row, by its number; what is no number is named."""
         x = self.quick(cells)
         if x is None:
             x = np.array(self.slow(row, cells), np.float32)

@@ -39,6 +39,7 @@ class Source(NamedTuple):
         nodes: Path | None = None,
         choices: Choices | None = None,
     ) -> Source:
+        """Of paths as given; an embedded graph keeps its name."""
         paths = [str(Path(p).absolute()) if p is not None else None for p in (source, edges, nodes)]
         found = cls(source if source in GRAPHS else paths[0], paths[1], paths[2])
         return found if choices is None else found.deciding(choices)

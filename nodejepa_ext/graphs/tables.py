@@ -181,6 +181,7 @@ class EdgeRows:
         return self.ids.setdefault(node, len(self.ids))
 
     def weight(self, row: int, cell: Any) -> float:
+        """A number from 0 on; what is none is named, and 0 in its place."""
         value = number(cell)
         if value is None or value < 0:
             place = f"{self.name}, row {row}, column weight"

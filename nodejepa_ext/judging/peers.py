@@ -154,6 +154,7 @@ def library_model(model: str) -> Callable[..., Tensor]:
     """graphssl's model of that class name, by its own trainer."""
 
     def embed(data: Data, seed: int, **settings: Any) -> Tensor:
+        """z [N, D]; settings: of `GRAPHSSL`."""
         from graphssl import models
         from graphssl.training import DINOTrainer
 
