@@ -27,8 +27,8 @@ nodejepa-ext sweep --storage postgresql://user@host/db --study cora-7 --gpus 4  
 
 All other options are those of run_full.py (see its --help): they fix a field for all trials.
 Defaults here: --preset best --seeds 2 --out results/sweep/<graphs>. The same command continues a
-sweep. Exit codes: 0; 1 storage failed; 2 usage; 3 damaged files; 5 trials failed; 130, 143
-interrupted, nothing finished being lost.
+sweep. Exit codes: 0; 1 storage failed; 2 usage; 3 damaged files; 5 trials failed, or
+are unfinished; 130, 143 interrupted, nothing finished being lost.
 """
 CONTEXT = {"allow_extra_args": True, "ignore_unknown_options": True}
 PROG = "nodejepa-ext sweep"
@@ -112,6 +112,8 @@ def placed(args: argparse.Namespace, gpus: int, workers: int, strict: bool) -> d
     from nodejepa_ext.workers.seats import cores, visible_gpus
 
     device = getattr(args, "device", "auto")
+    if gpus and device not in ("auto", "cuda"):
+        raise ValueError(f"--gpus {gpus} --device {device}: expected one of them, or --device cuda")
     found = visible_gpus() if device in ("auto", "cuda") else []
     use = found[: gpus or None]
     count = workers or len(use) or cores()
@@ -201,12 +203,13 @@ def configured(args: argparse.Namespace, graph: str, name: str) -> Config:
 
 
 def carry_out(plan: Plan, grace: float, dry: bool, as_json: bool) -> int:
-    """-> 5 if trials failed, else 0. RunError 1: the report cannot be written."""
+    """-> 5 if trials failed or are unfinished, else 0. RunError 1: the report cannot be written."""
     import optuna
 
     from nodejepa_ext.sweep import report as sweep_report
     from nodejepa_ext.sweep.pool import Sweep, dry_run
     from nodejepa_ext.sweep.storage import open_store
+    from nodejepa_ext.sweep.words import open_ends
     from run_full import RunError
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -217,8 +220,9 @@ def carry_out(plan: Plan, grace: float, dry: bool, as_json: bool) -> int:
         return 0
     plan.out.mkdir(parents=True, exist_ok=True)
     with open_store(plan.out, plan.url, join=plan.join, grace=grace, on_event=say) as store:
+        pool = Sweep(plan, store, say)
         with screen() as look:
-            failed = Sweep(plan, store, say).run(look)
+            failed = pool.run(look)
         found = sweep_report.report(store.optuna, plan.prefix)
     try:
         sweep_report.write(plan.out, found)
@@ -226,7 +230,13 @@ def carry_out(plan: Plan, grace: float, dry: bool, as_json: bool) -> int:
         kept = "finished trials are intact: free some space there, then the same command continues"
         raise RunError(f"{plan.out}: {error.strerror}; {kept}", 1) from None
     show(found, plan.out, as_json)
-    return 5 if failed else 0
+    for graph, part in found["graphs"].items():
+        if left := open_ends(part):
+            failed += 1
+            say(f"{graph}: unfinished: {left}; the same command runs again what was not given up")
+    if not pool.over():
+        say("no seat is left: the same command tries them again")
+    return 5 if failed or not pool.over() else 0
 
 
 class screen:

@@ -30,6 +30,8 @@ PART = {  # of a graph in the report, as far as others read it
     "counts": Each(int),
     "rounds": {"lines": [LINE], "unfinished": bool},
     "importances": (dict, None),
+    "unfinished?": Each(Each([int])),
+    "retired?": [{"supervisor": str, "seat": str, "why": str}],
 }
 
 

@@ -20,6 +20,7 @@ from run_full import RunError
 
 MODULE = "nodejepa_ext.sweep.trial"  # what a worker runs
 REAP_EVERY, LOOK_EVERY = 5.0, 1.0  # seconds
+RETIRE = 3  # failures of the machine in a row that end the use of a seat
 FAILED = ("failed", "died", "timeout")
 
 
@@ -63,6 +64,8 @@ class Sweep:
             on_event=lambda event: None if event.endswith("started") else self.say(event),
             on_report=lambda job, figures: self.graphs[job["graph"]].heard(job, figures),
             on_tick=lambda: self.tick(look),
+            retire=RETIRE,
+            on_retire=self.retired,
         )
         try:
             with closing(outcomes):
@@ -74,6 +77,17 @@ class Sweep:
                     graph.give_up()
             raise
         return failed
+
+    def retired(self, seat: str, why: str) -> None:
+        """A seat gets no more trials."""
+        self.say(f"{seat}: not used until the next start: {why}")
+        for graph in self.graphs.values():
+            if not graph.done:
+                graph.retired(seat, why)
+
+    def over(self) -> bool:
+        """Every graph came to its end; else no seat was left."""
+        return all(graph.done for graph in self.graphs.values())
 
     def jobs(self) -> Iterator[Job | None]:
         """Timings first; then the first graph that has a job gives it."""

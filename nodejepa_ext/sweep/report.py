@@ -18,6 +18,7 @@ import numpy as np
 
 from nodejepa_ext.files import atomic
 from nodejepa_ext.sweep.kept import kept
+from nodejepa_ext.sweep.repeats import unfinished
 from nodejepa_ext.sweep.rounds import (
     Report,
     against_base,
@@ -31,6 +32,7 @@ from nodejepa_ext.sweep.rounds import (
     value,
     winning,
 )
+from nodejepa_ext.sweep.words import sentences, shown, span, spread, tallied
 from nodejepa_ext.workers.machine import versions
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 JOURNAL, RESULTS, BEST, CURVES = "journal.jsonl", "final_results.json", "best.toml", "curves.jsonl"
+RETIRED = "retired: "  # a study's attribute of a seat that was: followed by supervisor and seat
 ROUNDS, FINAL = "/rounds", "/final"  # what follows the search's name in those of its other studies
 KEPT = "outcome message config rows cpu_seconds wall_seconds peak_mib worker retry_of of seed"
 STATES = {"COMPLETE": "ok", "FAIL": "failed"}  # outcome of a trial that states none
@@ -91,16 +94,21 @@ def report(storage: BaseStorage, prefix: str = "") -> Report:
 def of_graph(storage: BaseStorage, names: set[str], name: str, plan: Report) -> Report:
     """All that is known of one graph; `name` is its search's. Keys: plan, study, knobs, trials,
     counts of outcomes, best (trial number), rounds, winner, winners_curse, against_base,
-    importances, rank_correlation, test."""
-    final, fresh = (of_study(storage, names, name + phase) for phase in (FINAL, ROUNDS))
-    frozen = storage.get_all_trials(storage.get_study_id_from_name(name), deepcopy=False)
-    trials = [entry(trial) for trial in frozen]  # read last: has all that the others refer to
+    importances, rank_correlation, test, unfinished (phase -> kind -> trial numbers), retired."""
+    studies = {
+        "final": of_study(storage, names, name + FINAL),
+        "rounds": of_study(storage, names, name + ROUNDS),
+        "search": of_study(storage, names, name),  # last: has all that the others refer to
+    }
+    frozen = studies["search"]
+    final, fresh, trials = ([entry(trial) for trial in found] for found in studies.values())
+    left = {phase: unfinished(found, phase == "search") for phase, found in studies.items()}
     lines = configurations(plan, trials, fresh)
     winner = winning(plan, trials, lines)
     done = [trial for trial in trials if complete(trial)]
     different = {json.dumps(settings(trial["config"]), sort_keys=True) for trial in done}
-    missing = len(lines) < min(plan["rounds"]["best"], len(different))
-    missing = missing or any(line["missing"] for line in lines)
+    chosen = min(plan["rounds"]["best"], len(different)) if plan["rounds"]["seeds"] else 0
+    missing = len(lines) < chosen or any(line["missing"] for line in lines) or bool(left["rounds"])
     return {
         "plan": plan,
         "study": name,
@@ -115,15 +123,26 @@ def of_graph(storage: BaseStorage, names: set[str], name: str, plan: Report) -> 
         "importances": importances(storage, name, done),
         "rank_correlation": rank_correlation(trials),
         "test": tested(final, winner),
+        "unfinished": {phase: found for phase, found in left.items() if found},
+        "retired": retired(storage.get_study_user_attrs(storage.get_study_id_from_name(name))),
     }
 
 
-def of_study(storage: BaseStorage, names: set[str], name: str) -> list[Report]:
+def of_study(storage: BaseStorage, names: set[str], name: str) -> list[FrozenTrial]:
     """The study's trials; none if there is no such study yet."""
     if name not in names:
         return []
-    study = storage.get_study_id_from_name(name)
-    return [entry(trial) for trial in storage.get_all_trials(study, deepcopy=False)]
+    return storage.get_all_trials(storage.get_study_id_from_name(name), deepcopy=False)
+
+
+def retired(attributes: Report) -> list[Report]:
+    """{"supervisor", "seat", "why"} of each seat that failed too often, from those of a study."""
+    found = []
+    for name, why in attributes.items():
+        if name.startswith(RETIRED):
+            supervisor, _, seat = name.removeprefix(RETIRED).partition(" ")
+            found.append({"supervisor": supervisor, "seat": seat, "why": why})
+    return found
 
 
 def entry(trial: FrozenTrial) -> Report:
@@ -237,35 +256,6 @@ def write(folder: Path, found: Report) -> None:
             file.write(text.encode())
 
 
-def shown(value: float | None, objective: str, sign: str = "") -> str:
-    """A value as the objective has it: in %, or a share of D."""
-    if value is None:
-        return "-"
-    return f"{100 * value:{sign}.1f}" if objective == "val" else f"{value:{sign}.3f}"
-
-
-def spread(part: Report, objective: str) -> str:
-    """Mean ± std, which one seed has not."""
-    std = "" if part["std"] is None else f" ± {shown(part['std'], objective)}"
-    return shown(part["mean"], objective) + std
-
-
-def span(part: Report, objective: str, sign: str = "") -> str:
-    """The interval; "" if there is none."""
-    low, high = (shown(part[end], objective, sign) for end in ("low", "high"))
-    return "" if part["low"] is None else f"[{low}, {high}]"
-
-
-def shift(part: Report, objective: str, key: str = "mean") -> str:
-    """A difference with its interval, as in "+1.2 points [+0.3, +2.1]"."""
-    unit = " points" if objective == "val" else ""
-    return f"{shown(part[key], objective, '+')}{unit} {span(part, objective, '+')}".strip()
-
-
-def tallied(counts: Report) -> str:
-    return ", ".join(f"{n} {outcome}" for outcome, n in counts.items())
-
-
 def varied(part: Report, trials: list[Report]) -> list[str]:
     """The knobs that differ between these trials."""
     own = [trial["params"] for trial in trials]
@@ -317,46 +307,6 @@ def rounds_table(part: Report) -> Table | None:
         cells += [shown(line["search"], objective), str(line["search_rank"])]
         table.add_row(*cells, ", ".join(filter(None, told)))
     return table
-
-
-def sentences(part: Report) -> list[str]:
-    """What the tables do not say: winner, winner's curse, base, importances, ranks, test."""
-    objective, winner, text = part["plan"]["objective"], part["winner"], []
-    if winner:
-        so_far = " so far: the rounds are unfinished" * part["rounds"]["unfinished"]
-        by = "fresh seeds" if winner["by"] == "rounds" else "search, no fresh seeds being planned"
-        text.append(f"Winner: trial {winner['number']}, by the {by}{so_far}.")
-    if found := part["winners_curse"]:
-        many, best = found["all"], found["best"]
-        text.append(
-            f"Winner's curse, search minus fresh seeds: {shift(many, objective)} over "
-            f"{many['n']} configuration(s), {shift(best, objective)} of the search's best, trial "
-            f"{best['number']}. Search against fresh: {related(found['spearman'])}."
-        )
-    if found := part["against_base"]:
-        p = "" if found["p"] is None else f", p {found['p']:.2g}"
-        text.append(
-            f"Winner minus the settings it started from: {shift(found, objective, 'difference')}, "
-            f"paired over {found['n']} fresh seed(s){p}; a little high, as they chose the winner."
-        )
-    if found := part["importances"]:
-        shares = ", ".join(f"{name} {share:.2f}" for name, share in found.items())
-        text.append(f"Importance (fANOVA) of the knobs that all trials have: {shares}.")
-    if part["rank_correlation"]:
-        told = related(part["rank_correlation"])
-        text.append(f"Effective rank / D and validation accuracy of a trial: {told}.")
-    if found := part["test"]:
-        whose = "the winner" if found["winner"] else "what is not the winner now"
-        bad = f"; {tallied(found['failed'])}" if found["failed"] else ""
-        text.append(
-            f"Test accuracy of {whose}, trial {found['number']}: {spread(found['test'], 'val')} % "
-            f"{span(found['test'], 'val')}, n {found['test']['n']}{bad}."
-        )
-    return text
-
-
-def related(found: Report | None) -> str:
-    return f"Spearman {found['rho']:.2f} (p {found['p']:.2g}, n {found['n']})" if found else "-"
 
 
 def tables(found: Report, top: int = 10) -> list[Table | str]:

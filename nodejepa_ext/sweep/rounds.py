@@ -87,9 +87,10 @@ def configuration(
 
 
 def winning(plan: Report, trials: list[Report], lines: list[Report]) -> Report | None:
-    """The best on fresh seeds or, in a sweep that plans none, of the search."""
+    """The best of those that have all fresh seeds or, in a sweep that plans none, of the search."""
     if plan["rounds"]["best"] and plan["rounds"]["seeds"]:
-        chosen = lines[0] if lines and lines[0]["values"] else None
+        whole = [line for line in lines if not line["missing"] and not line["failed"]]
+        chosen = whole[0] if whole else None
         return chosen and {k: chosen[k] for k in ("number", "config", "val")} | {"by": "rounds"}
     done = [trial for trial in trials if complete(trial)]
     if not done:
@@ -120,6 +121,8 @@ def against_base(lines: list[Report]) -> Report | None:
     base = next((dict(line["values"]) for line in lines if line["base"]), None)
     if not base or lines[0]["base"]:
         return None
+    if lines[0]["missing"] or lines[0]["failed"]:
+        return None  # no winner
     own = dict(lines[0]["values"])
     seeds = sorted(own.keys() & base.keys())
     return paired([own[seed] for seed in seeds], [base[seed] for seed in seeds])._asdict()

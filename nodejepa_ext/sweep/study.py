@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,15 +23,15 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from nodejepa_ext.parts.choice import differences
 from nodejepa_ext.sweep.journal import Store
-from nodejepa_ext.sweep.report import FINAL, ROUNDS, report
+from nodejepa_ext.sweep.repeats import ENDED, INTERRUPTED, due, originals
+from nodejepa_ext.sweep.report import FINAL, RETIRED, ROUNDS, report
 from nodejepa_ext.sweep.rounds import settings
 from nodejepa_ext.sweep.space import Space
 from nodejepa_ext.sweep.trial import REPORTS
+from nodejepa_ext.workers.faults import MEMORY, fault
 from nodejepa_ext.workers.supervisor import Job, Outcome
 from run_full import Config
 
-ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-MEMORY = re.compile(r"^(OutOfMemoryError|MemoryError)|can't allocate memory|out of memory")
 PRUNERS: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
     "asha": lambda: optuna.pruners.SuccessiveHalvingPruner(min_resource=4, reduction_factor=2),
     "hyperband": lambda: optuna.pruners.HyperbandPruner(4, REPORTS, 2),
@@ -104,6 +103,7 @@ class GraphSweep:
         self.began = math.inf  # when its first trial was drawn
         self.asked: dict[str, Asked] = {}  # by "study#number"
         self.studies: dict[str, optuna.Study] = {}
+        self.filled: set[str] = set()  # studies whose trials were enqueued
         if self.exists(self.name):
             self.agree()
 
@@ -113,7 +113,13 @@ class GraphSweep:
         for i, cfg in enumerate(self.plan.enqueue[self.graph]):
             params = self.plan.spaces[self.graph].params(cfg)
             self.store.enqueue(self.search, params, {}, f"enqueued {i}: {params}")
-        self.reap()
+        for phase in filter(self.exists, (f"{self.name}{ROUNDS}", f"{self.name}{FINAL}")):
+            self.study(phase)
+        self.reap(start=True)
+
+    def retired(self, seat: str, why: str) -> None:
+        """Writes down that a seat gets no more trials until the next start."""
+        self.search.set_user_attr(f"{RETIRED}{self.store.owner} {seat}", why)
 
     def closed(self) -> str:
         """What there is to say of a search that ended before the trials now asked for."""
@@ -158,12 +164,12 @@ class GraphSweep:
                 "The same options continue it; another --out or --study begins anew"
             )
 
-    def reap(self) -> None:
-        """Trials of dead supervisors run again, once, whoever reaped them: that one may have died
-        before it could see to this."""
+    def reap(self, start: bool = False) -> None:
+        """Trials of dead supervisors run again, whoever reaped them: that one may have died before
+        it could see to this. So does, at the start, what the machine failed."""
         for study in list(self.studies.values()):
             self.store.reap(study)
-            for trial in lost(study.get_trials(deepcopy=False)):
+            for trial in due(study.get_trials(deepcopy=False), start):
                 self.again(study, trial)
 
     def again(self, study: optuna.Study, trial: FrozenTrial) -> None:
@@ -185,13 +191,25 @@ class GraphSweep:
         """-> a job, if there is one, and whether the phase is over."""
         trials = self.search.get_trials(deepcopy=False)
         if self.rounds_begun():
-            return None, True
-        if not self.open(trials):
-            return None, not any(t.state == TrialState.RUNNING for t in trials) and not lost(trials)
-        self.began = min(self.began, time.monotonic())
-        trial = self.search.ask()
+            trial = self.repetition(trials)
+        elif self.open(trials):
+            self.began = min(self.began, time.monotonic())
+            trial = self.search.ask()
+        else:
+            trial = None
+        if trial is None:
+            running = any(t.state == TrialState.RUNNING for t in trials)
+            return None, not running and not due(trials, start=False)
         cfg = self.plan.spaces[self.graph].suggest(trial)
         return self.job(self.search, trial, asdict(cfg), self.plan.seeds), False
+
+    def repetition(self, trials: list[FrozenTrial]) -> Trial | None:
+        """What is left to do in a search that is over: a trial that repeats another."""
+        for trial in trials:
+            waits = trial.state == TrialState.WAITING and "retry_of" in trial.user_attrs
+            if waits and self.claim(trial):
+                return Trial(self.search, trial._trial_id)
+        return None
 
     def open(self, trials: list[FrozenTrial]) -> bool:
         """More of the search is wanted."""
@@ -207,6 +225,12 @@ class GraphSweep:
         """The search has been closed, by this process or another."""
         name = f"{self.name}{ROUNDS}"
         return name in self.studies or self.exists(name)
+
+    def settled(self) -> bool:
+        """Nothing of search and rounds is left to another start, so that the winner is the last."""
+        names = (self.name, f"{self.name}{ROUNDS}")
+        studies = [self.studies[name] for name in names if name in self.studies]
+        return not any(due(study.get_trials(deepcopy=False), start=True) for study in studies)
 
     def draw_round(self) -> tuple[Job | None, bool]:
         """The best of the search, and what it started from, on fresh seeds."""
@@ -227,7 +251,7 @@ class GraphSweep:
 
     def draw_final(self) -> tuple[Job | None, bool]:
         """The winner, scored on test nodes, on seeds that no choice has seen: those that follow."""
-        if not self.plan.final:
+        if not self.plan.final or not self.settled():
             return None, True
         seeds = [seed + len(self.plan.fresh) for seed in self.plan.fresh]
         return self.draw_fixed(FINAL, seeds, self.winner)
@@ -243,29 +267,38 @@ class GraphSweep:
         """A run of a chosen configuration on a fresh seed. Enqueuing is by key: done by several
         supervisors, or again after a crash, it adds nothing."""
         name = f"{self.name}{phase}"
-        if name not in self.studies:
-            study = self.study(name)
+        study = self.study(name)
+        if name not in self.filled:
+            self.filled.add(name)
             for trial in chosen():
                 config = trial.user_attrs["config"]
                 for seed in seeds:
                     attributes = {"of": trial.number, "seed": seed, "config": config}
                     self.store.enqueue(study, {}, attributes, f"{trial.number}, seed {seed}")
             self.reap()
-        study = self.studies[name]
         trials = study.get_trials(deepcopy=False)
         for trial in trials:
             if trial.state == TrialState.WAITING and self.claim(trial):
                 config, seed = (trial.user_attrs[k] for k in ("config", "seed"))
                 return self.job(study, Trial(study, trial._trial_id), config, [seed]), False
-        return None, all(t.state in ENDED for t in trials) and not lost(trials)
+        return None, all(t.state in ENDED for t in trials) and not due(trials, start=False)
 
     def finished(self) -> bool:
-        """Its last phase came to its end, here or in a command before."""
-        name = f"{self.name}{FINAL if self.plan.final else ROUNDS}"
-        if not self.exists(name):
+        """Its last phase came to its end, here or in a command before, and nothing runs again."""
+        last = f"{self.name}{FINAL if self.plan.final else ROUNDS}"
+        if last not in self.studies or self.repeats():
             return False
-        trials = self.store.get_all_trials(self.store.get_study_id_from_name(name), deepcopy=False)
-        return bool(trials) and all(t.state in ENDED for t in trials) and not lost(trials)
+        trials = self.studies[last].get_trials(deepcopy=False)
+        return bool(trials) and all(t.state in ENDED for t in trials)
+
+    def repeats(self) -> bool:
+        """A trial waits that repeats another, or is about to."""
+        for study in self.studies.values():
+            trials = study.get_trials(deepcopy=False)
+            waiting = (t for t in trials if t.state == TrialState.WAITING)
+            if due(trials, start=False) or any("retry_of" in t.user_attrs for t in waiting):
+                return True
+        return False
 
     def claim(self, trial: FrozenTrial) -> bool:
         with suppress(UpdateFinishedTrialError):
@@ -321,7 +354,7 @@ class GraphSweep:
             study, trial = self.studies[asked.job["study"]], asked.trial
             with suppress(UpdateFinishedTrialError):
                 trial.set_user_attr("outcome", "lost")
-                trial.set_user_attr("message", "interrupted")
+                trial.set_user_attr("message", INTERRUPTED)
                 study.tell(trial.number, state=TrialState.FAIL)
                 self.again(study, study.get_trials(deepcopy=False)[trial.number])
         self.asked.clear()
@@ -340,24 +373,6 @@ class GraphSweep:
         return runs + max(0, later - sum(map(originals, ended.values())))
 
 
-def originals(trials: list[FrozenTrial]) -> int:
-    """How many are no repetition of a lost one."""
-    return sum("retry_of" not in trial.user_attrs for trial in trials)
-
-
-def lost(trials: list[FrozenTrial]) -> list[FrozenTrial]:
-    """Those whose supervisor died and that no other repeats yet; a repetition gets none."""
-    repeated = {trial.user_attrs.get("retry_of") for trial in trials}
-    return [
-        trial
-        for trial in trials
-        if trial.state == TrialState.FAIL
-        and trial.user_attrs.get("outcome") == "lost"
-        and "retry_of" not in trial.user_attrs
-        and trial.number not in repeated
-    ]
-
-
 def folder(plan: Plan) -> str | None:
     return str(plan.data) if plan.data else None
 
@@ -371,7 +386,7 @@ def verdict(outcome: Outcome) -> tuple[str, str]:
     """The outcome's name in the record, and what happened."""
     if outcome.status == "ok":
         return outcome.answer["outcome"], outcome.answer["message"]
-    if outcome.status == "failed" and MEMORY.search(outcome.message):
+    if fault(outcome.status, outcome.message) == MEMORY:
         return "oom", outcome.message
     hint = ": out of memory, perhaps" if "SIGKILL" in outcome.message else ""
     return outcome.status, outcome.message + hint

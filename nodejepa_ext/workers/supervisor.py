@@ -222,6 +222,10 @@ def environment(threads: int, device: str | None) -> dict[str, str]:
     return env if device is None else env | {"CUDA_VISIBLE_DEVICES": device}
 
 
+def seat_name(number: int, device: str | None) -> str:
+    return f"seat {number}" if device is None else f"seat {number} (GPU {device})"
+
+
 def ready(busy: Sequence[Worker]) -> list[Worker]:
     """Waits a TICK at most -> those of whom there is something to read, be it their end."""
     found = []
@@ -269,8 +273,7 @@ def run_jobs(
             raise ValueError(f"{name} = {value}: expected at least 1")
     places = [devices[i % len(devices)] if devices else None for i in range(workers)]
     crew = [Worker(module, environment(threads, place), on_event, recycle) for place in places]
-    names = [f"{i}" if place is None else f"{i} (GPU {place})" for i, place in enumerate(places)]
-    roster = Roster([f"seat {name}" for name in names], retire, on_retire)
+    roster = Roster([seat_name(i, place) for i, place in enumerate(places)], retire, on_retire)
     remaining, end = iter(jobs), Job()
     job: Job | None = None
     try:
@@ -293,11 +296,7 @@ def run_jobs(
                     roster.retire(seat, f"its worker {NO_END}")
             on_tick()
     finally:
-        for process in filter(None, [worker.process for worker in crew]):
-            process.terminate()  # all at once, then wait for each
-        until = time.monotonic() + GRACE
-        for worker in crew:
-            worker.close(max(0.1, until - time.monotonic()))
+        end_all(crew)
 
 
 def ended(
@@ -316,6 +315,15 @@ def ended(
             outcome = worker.expire(timeout)
         if outcome is not None:
             yield crew.index(worker), task, outcome
+
+
+def end_all(crew: Sequence[Worker]) -> None:
+    """Ends all at once, then waits for each."""
+    for process in filter(None, [worker.process for worker in crew]):
+        process.terminate()
+    until = time.monotonic() + GRACE
+    for worker in crew:
+        worker.close(max(0.1, until - time.monotonic()))
 
 
 def judged(roster: Roster, seat: int, task: Task, outcome: Outcome) -> Outcome | None:

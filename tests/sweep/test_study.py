@@ -299,6 +299,8 @@ def test_another_space_is_refused(swept: Swept, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
+        (["--gpus", "4", "--device", "cuda:1"], "--gpus 4 --device cuda:1: expected one of them"),
+        (["--gpus", "2", "--device", "cpu"], "--gpus 2 --device cpu: expected one of them"),
         (["--study", "mine"], "--storage and --study: expected both or neither"),
         (["--budget", "soon"], "--budget soon: expected a time above 0"),
         (["--trial-timeout", "0"], "--trial-timeout 0: expected a time above 0"),

@@ -2,9 +2,11 @@
 
 1. A worker killed in mid-trial: its trial is run once more and completes, the others never stop.
 2. What died twice, hung, raised, diverged or ran out of memory is recorded as that, its seat is
-   filled again, all other trials finish, and the exit code is 5.
+   filled again, all other trials finish, and the exit code is 5. The next start runs again what the
+   machine failed, and nothing else.
 3. A killed supervisor leaves no worker. The same command continues: what was finished stays as it
-   was and is not run again, what was lost is run once more, and as many trials as asked are done.
+   was and is not run again, what was lost is run once more, and as many trials as asked are done;
+   so often as it is killed, up to ten attempts at a trial.
 4. So it does after Ctrl-C (130) and SIGTERM (143), which run again however often.
 5. A retry whose supervisor died between noticing a loss and asking for it is not forgotten.
 6. A second supervisor of a folder is refused; with --join both share the trials, each run once.
@@ -14,6 +16,11 @@
    trial ends in one final state and none is run twice, but for one retry of what was lost.
 10. The search ends with its budget of time; rounds follow. Every graph has studies of its own.
 11. A configuration too large for the memory is infeasible, and the search goes on.
+12. One of four seats fails at once, whatever it raises: no trial is lost by it, the winner has all
+    fresh seeds, and the seat is named.
+13. Every seat fails: the sweep ends early with code 5, and the next start, mended, finishes it.
+14. While fresh seeds lack what the machine failed there is no winner of them, no test figure, and
+    the exit code is 5; the next start completes them.
 """
 
 from __future__ import annotations
@@ -34,6 +41,7 @@ from typing import Any
 
 import optuna
 import pytest
+import torch
 from optuna.trial import FrozenTrial
 from postgres import Server
 from sweep.test_study import TINY, children, files, invoke, trials
@@ -60,6 +68,8 @@ def obey(order, answer):
     elif order == 'wait':
         while not (here / 'go').exists():
             time.sleep(0.05)
+    elif order == 'cuda':
+        raise RuntimeError('CUDA error: an illegal memory access was encountered')
     elif order == 'diverge':
         answer.update(outcome='diverged', message='epoch 2: the loss is not finite')
     elif order:
@@ -74,7 +84,9 @@ def work(job, report):
         print(key, file=file, flush=True)
         file.seek(0)
         attempts = file.read().split().count(key)
-    orders = json.loads((here / 'orders').read_text()).get(key, [])
+    everything = json.loads((here / 'orders').read_text())
+    orders = everything.get(key, [])
+    obey(everything.get('GPU ' + os.environ.get('CUDA_VISIBLE_DEVICES', ''), ''), {})
     answer = {'outcome': 'ok', 'message': '', 'value': value}
     for step in (5, 10, 15, 20):
         report({'step': step, 'value': value})
@@ -209,41 +221,133 @@ def test_killed_worker(tmp_path: Path) -> None:
 
 
 def test_outcomes(labour: Labour) -> None:
-    labour.order(
-        cora_0=["SIGKILL"],
-        cora_1=["SIGKILL", "SIGKILL"],
-        cora_2=["SIGSEGV", "SIGSEGV"],
-        cora_3=["SIGSTOP"],
-        cora_4=["MemoryError"],
-        cora_5=["RuntimeError"],
-        cora_6=["diverge"],
-    )
-    few = ["--trials", "10", "--workers", "2", "--trial-timeout", "8s"]
+    twice = {"cora_2": "SIGKILL", "cora_4": "SIGSEGV", "cora_6": "SIGSTOP", "cora_10": "cuda"}
+    twice |= {"cora_12": "RuntimeError"}
+    more = {"cora_0": ["SIGKILL"], "cora_8": ["MemoryError"], "cora_13": ["diverge"]}
+    labour.order(**{key: [how, how] for key, how in twice.items()}, **more)
+    few = ["--trials", "16", "--workers", "2", "--trial-timeout", "6s"]
     done = invoke(labour.out, *FEW, *few)
     assert done.exit_code == 5, done.output
     found = trials(labour.out)
-    expected = ["ok", "died", "died", "timeout", "oom", "failed", "diverged", "ok", "ok", "ok"]
-    assert outcomes(found) == expected
-    assert (
-        states(found) == ["COMPLETE", *["FAIL"] * 3, "PRUNED", "FAIL", "PRUNED"] + ["COMPLETE"] * 3
-    )
-    messages = [trial.user_attrs["message"] for trial in found[:7]]
-    assert messages == [
-        "",
-        "killed by SIGKILL, twice: out of memory, perhaps",
-        "killed by SIGSEGV, twice",
-        "took longer than 8 s",
-        "MemoryError: no luck",
-        "RuntimeError: no luck",
-        "epoch 2: the loss is not finite",
-    ]
+    bad = {2: "died", 4: "died", 6: "timeout", 8: "oom", 10: "failed", 12: "failed"}
+    bad |= {13: "diverged"}
+    expected = [bad.get(n, "ok") for n in range(16)]
+    assert outcomes(found) == expected and "retired" not in done.stderr
+    state = {"ok": "COMPLETE", "oom": "PRUNED", "diverged": "PRUNED"}
+    assert states(found) == [state.get(outcome, "FAIL") for outcome in expected]
+    assert {n: found[n].user_attrs["message"] for n in bad} == {
+        2: "killed by SIGKILL, twice: out of memory, perhaps",
+        4: "killed by SIGSEGV, twice",
+        6: "took longer than 6 s",
+        8: "MemoryError: no luck",
+        10: "RuntimeError: CUDA error: an illegal memory access was encountered",
+        12: "RuntimeError: no luck",
+        13: "epoch 2: the loss is not finite",
+    }
     begun = labour.begun()
-    assert [begun[f"cora#{n}"] for n in range(10)] == [2, 2, 2] + [1] * 7
+    tried = {0, 2, 4, 6, 10, 12}
+    assert [begun[f"cora#{n}"] for n in range(16)] == [1 + (n in tried) for n in range(16)]
     check_rounds(trials(labour.out, "cora/rounds"))
+    left = "cora: unfinished: search: 4 to be run again (trial 2, 4, 6, 10)"
+    assert left in done.stderr
+    part = json.loads((labour.out / "final_results.json").read_text())["graphs"]["cora"]
+    assert part["counts"] == Counter(expected)
+    assert part["unfinished"] == {"search": {"to be run again": [2, 4, 6, 10]}}
     again = invoke(labour.out, *FEW, *few)
-    assert again.exit_code == 0 and again.stdout == done.stdout and labour.begun() == begun
-    counts = json.loads((labour.out / "final_results.json").read_text())["graphs"]["cora"]["counts"]
-    assert counts == Counter(expected)
+    assert again.exit_code == 0, again.output
+    after = trials(labour.out)
+    assert after[:16] == found and outcomes(after[16:]) == ["ok"] * 4
+    assert [t.user_attrs["retry_of"] for t in after[16:]] == [2, 4, 6, 10]
+    check_rounds(trials(labour.out, "cora/rounds"))
+    begun = labour.begun()
+    once_more = invoke(labour.out, *FEW, *few)
+    assert once_more.exit_code == 0 and once_more.stdout == again.stdout
+    assert labour.begun() == begun
+
+
+@pytest.mark.parametrize("how", ["cuda", "RuntimeError", "SIGKILL"])
+def test_one_of_four_seats_fails(labour: Labour, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    four_gpus(monkeypatch)
+    labour.order(**{"GPU 6": how})
+    argv = [*TINY, "--seeds", "1", "--best", "2", "--fresh", "4", "--pruner", "none"]
+    done = invoke(labour.out, *argv, "--trials", "24")
+    assert done.exit_code == 0, done.output
+    found, rounds = trials(labour.out), trials(labour.out, "cora/rounds")
+    assert outcomes(found) == ["ok"] * 24 and set(outcomes(rounds)) == {"ok"}
+    part = json.loads((labour.out / "final_results.json").read_text())["graphs"]["cora"]
+    assert part["winner"] and all(line["fresh"]["n"] == 4 for line in part["rounds"]["lines"])
+    (seat,) = part["retired"]
+    assert seat["seat"] == "seat 2 (GPU 6)" and "3 failures of the machine in a row" in seat["why"]
+    assert "seat 2 (GPU 6): not used until the next start: 3 failures" in done.stderr
+    assert "seat 2 (GPU 6)" in done.stdout and part["unfinished"] == {}
+    assert invoke(labour.out, *argv, "--trials", "24").stdout == done.stdout
+
+
+def four_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6,7")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+
+
+def test_every_seat_fails(labour: Labour, monkeypatch: pytest.MonkeyPatch) -> None:
+    four_gpus(monkeypatch)
+    labour.order(**{f"GPU {n}": "cuda" for n in (4, 5, 6, 7)})
+    done = invoke(labour.out, *FEW, "--trials", "40")
+    assert done.exit_code == 5, done.output
+    assert "no seat is left: the same command tries them again" in done.stderr
+    begun = trials(labour.out)
+    assert 0 < len(begun) <= 12 and set(outcomes(begun)) == {"failed"}
+    labour.order()
+    done = invoke(labour.out, *FEW, "--trials", "40")
+    assert done.exit_code == 0, done.output
+    found = trials(labour.out)
+    assert originals(found) == 40 and len(found) == 40 + len(begun)
+    assert Counter(outcomes(found)) == {"ok": 40, "failed": len(begun)}
+
+
+def test_no_winner_without_its_fresh_seeds(labour: Labour) -> None:
+    twice = ["cuda", "cuda"]
+    labour.order(cora__rounds_0=twice, cora__rounds_3=twice)
+    argv = [*FEW, "--trials", "6", "--workers", "2", "--final"]
+    argv[argv.index("--best") + 1] = "2"
+    done = invoke(labour.out, *argv)
+    assert done.exit_code == 5, done.output
+    part = json.loads((labour.out / "final_results.json").read_text())["graphs"]["cora"]
+    lines = {line["number"]: line["fresh"]["n"] for line in part["rounds"]["lines"]}
+    assert part["winner"] is None or lines[part["winner"]["number"]] == 2
+    assert part["test"] is None and part["unfinished"]["rounds"] == {"to be run again": [0, 3]}
+    assert invoke(labour.out, *argv).exit_code == 0
+    part = json.loads((labour.out / "final_results.json").read_text())["graphs"]["cora"]
+    assert part["winner"] and part["test"]["winner"] and not part["unfinished"]
+    check_rounds(trials(labour.out, "cora/rounds"))
+
+
+def test_given_up(labour: Labour) -> None:
+    argv = [*FEW, "--best", "0", "--trials", "1", "--workers", "1"]
+    labour.order(**{f"cora_{n}": ["cuda"] for n in range(12)})
+    for start in range(10):
+        done = invoke(labour.out, *argv)
+        assert done.exit_code == 5 and len(trials(labour.out)) == start + 1, done.output
+    assert "search: 1 given up (trial 9)" in done.stdout
+    done = invoke(labour.out, *argv)
+    assert done.exit_code == 5 and len(trials(labour.out)) == 10
+    assert "search: 1 given up (trial 9)" in done.stderr
+
+
+def test_supervisor_that_dies_again_and_again(labour: Labour) -> None:
+    argv = [*FEW, "--best", "0", "--trials", "1", "--workers", "1"]
+    for _ in range(4):
+        with open_store(labour.out, None, join=False) as store:
+            study = optuna.create_study(
+                study_name="cora", storage=store.optuna, direction="maximize", load_if_exists=True
+            )
+            for trial in store.reap(study):
+                kept = {"retry_of": trial.number}
+                store.enqueue(study, trial.params, kept, f"retry of {trial.number}")
+            study.ask()
+    assert invoke(labour.out, *argv).exit_code == 0
+    found = trials(labour.out)
+    assert outcomes(found)[:4] == ["lost"] * 4 and set(outcomes(found)[4:]) == {"ok"}
+    assert [t.user_attrs["retry_of"] for t in found if "retry_of" in t.user_attrs] == [0, 1, 2, 3]
 
 
 def test_killed_supervisor(tmp_path: Path) -> None:

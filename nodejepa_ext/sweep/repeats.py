@@ -1,0 +1,74 @@
+"""Which trials run again: those whose supervisor died, and those that the machine failed.
+
+Apart from study.py, which runs them, because the report says the same of a record at any time. A
+repetition is a trial of its own, with "retry_of" in its user attributes, so that numbers stay.
+"""
+
+from __future__ import annotations
+
+from optuna.trial import FrozenTrial, TrialState
+
+from nodejepa_ext.workers.faults import MACHINE, fault
+
+MOST = 10  # attempts at a trial, interruptions apart, each of which may be tried at two seats
+INTERRUPTED = "interrupted"  # message of a trial that Ctrl-C or SIGTERM cut short
+ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+
+
+def originals(trials: list[FrozenTrial]) -> int:
+    """How many are no repetition."""
+    return sum("retry_of" not in trial.user_attrs for trial in trials)
+
+
+def lost(trial: FrozenTrial) -> bool:
+    """Its supervisor died, or was interrupted."""
+    return trial.state == TrialState.FAIL and trial.user_attrs.get("outcome") == "lost"
+
+
+def broken(trial: FrozenTrial) -> bool:
+    """It failed, and not by its settings."""
+    attributes = trial.user_attrs
+    kind = fault(attributes.get("outcome", ""), attributes.get("message", ""))
+    return trial.state == TrialState.FAIL and kind == MACHINE
+
+
+def attempts(trials: list[FrozenTrial], trial: FrozenTrial) -> int:
+    """How often it was tried, with all that it repeats; interruptions are none."""
+    by_number = {one.number: one for one in trials}
+    count, seen, at = 0, set[int](), by_number.get(trial.number)
+    while at is not None and at.number not in seen:
+        seen.add(at.number)
+        count += at.user_attrs.get("message") != INTERRUPTED
+        at = by_number.get(at.user_attrs.get("retry_of", -1))
+    return count
+
+
+def last(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    """Those that are to be repeated and that no other repeats yet."""
+    repeated = {trial.user_attrs.get("retry_of") for trial in trials}
+    return [t for t in trials if (lost(t) or broken(t)) and t.number not in repeated]
+
+
+def due(trials: list[FrozenTrial], start: bool) -> list[FrozenTrial]:
+    """Those to be repeated now: what is lost at once, what the machine failed at the next start of
+    the command, either MOST times at most."""
+    now = [trial for trial in last(trials) if start or lost(trial)]
+    return [trial for trial in now if attempts(trials, trial) < MOST]
+
+
+def given_up(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    """Those that were tried MOST times, and never ended by themselves."""
+    return [trial for trial in last(trials) if attempts(trials, trial) >= MOST]
+
+
+def unfinished(trials: list[FrozenTrial], search: bool) -> dict[str, list[int]]:
+    """Kind -> numbers of the trials that are still to end. In a search, what waits is not asked for
+    unless it repeats another."""
+    waiting = [t for t in trials if t.state == TrialState.WAITING]
+    kinds = {
+        "running": [t for t in trials if t.state == TrialState.RUNNING],
+        "waiting": [t for t in waiting if not search or "retry_of" in t.user_attrs],
+        "to be run again": due(trials, start=True),
+        "given up": given_up(trials),
+    }
+    return {kind: [t.number for t in found] for kind, found in kinds.items() if found}
