@@ -44,6 +44,7 @@ JOURNAL, RESULTS, BEST, CURVES = "journal.jsonl", "final_results.json", "best.to
 RETIRED = "retired: "  # a study's attribute of a seat that was: followed by supervisor and seat
 ROUNDS, FINAL = "/rounds", "/final"  # what follows the search's name in those of its other studies
 KEPT = "outcome message config rows cpu_seconds wall_seconds peak_mib worker retry_of of seed"
+KEPT += " device card precision revisions"
 STATES = {"COMPLETE": "ok", "FAIL": "failed"}  # outcome of a trial that states none
 FEWEST = 8  # complete trials, for importances
 UNITS = {"val": "validation accuracy, %", "rankme": "effective rank / D"}

@@ -23,6 +23,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from nodejepa_ext.parts.choice import differences
 from nodejepa_ext.sweep.journal import Store
+from nodejepa_ext.sweep.place import moved
 from nodejepa_ext.sweep.repeats import ENDED, INTERRUPTED, due, originals
 from nodejepa_ext.sweep.report import FINAL, RETIRED, ROUNDS, report
 from nodejepa_ext.sweep.rounds import settings
@@ -155,10 +156,13 @@ class GraphSweep:
 
     def agree(self) -> None:
         """The study's plan is this one, or becomes it."""
+        space = self.plan.spaces[self.graph]
         now, was = self.plan.of(self.graph), self.search.user_attrs.get("plan")
         if was is None:
             self.search.set_user_attr("plan", now)
-        elif found := differences(was, now):
+        elif found := differences(was, now) + moved(
+            self.search.get_trials(deepcopy=False), space.base
+        ):
             raise ValueError(
                 f"study {self.search.study_name} was begun otherwise: {'; '.join(found)}. "
                 "The same options continue it; another --out or --study begins anew"

@@ -15,6 +15,7 @@ import torch
 from torch_geometric.data import Data
 
 import run_full
+from nodejepa_ext.sweep.place import ran_on
 from nodejepa_ext.workers.job import duration, judged, load
 from nodejepa_ext.workers.supervisor import Job, Report, serve
 from run_full import Config, RunError, StopTraining, TrainState
@@ -60,6 +61,7 @@ def work(job: Job, report: Report) -> dict[str, Any]:
     cpu, wall, progress = time.process_time(), time.monotonic(), Progress(job, report, [])
     rows: list[dict[str, Any]] = []
     answer: dict[str, Any] = {"outcome": "ok", "message": "", "rows": rows}
+    answer |= ran_on(cfg) | card(cfg)
     for seed in job["seeds"]:
         try:
             rows.append(row_of(job, replace(cfg, seed=seed), data, progress))
@@ -68,6 +70,12 @@ def work(job: Job, report: Report) -> dict[str, Any]:
         if progress.pruned:
             return answer | spent(cpu, wall) | {"outcome": "pruned"}
     return answer | spent(cpu, wall) | {"value": sum(progress.values) / len(rows)}
+
+
+def card(cfg: Config) -> dict[str, Any]:
+    """The GPU's name, or None."""
+    device, _ = run_full.placement(cfg)
+    return {"card": torch.cuda.get_device_name(device) if device.type == "cuda" else None}
 
 
 def row_of(job: Job, cfg: Config, data: Data, progress: Progress) -> dict[str, Any]:

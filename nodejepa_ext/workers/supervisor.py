@@ -20,20 +20,17 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from nodejepa_ext.workers import ending
+from nodejepa_ext.workers.ending import NO_END, end_group, how_it_ended, reap
 from nodejepa_ext.workers.faults import words
 from nodejepa_ext.workers.roster import Roster, Task, told
 
-GRACE = 5.0  # seconds that an ending process is given before SIGKILL, and after it
-NO_END = "does not end, not even by SIGKILL"
 TICK = 1.0  # seconds between two looks at clocks while nothing is heard
 PARENT = "NODEJEPA_PARENT"  # environment variable: the process id a worker must not outlive
 REPLIES = {"answer", "error", "report"}
-SIGNALS = {s.value: s.name for s in signal.Signals}
-abandoned: list[subprocess.Popen[bytes]] = []  # kept, for what is dropped is waited for
 
 
 Job = dict[str, Any]  # a JSON object, as are answers and figures
@@ -166,13 +163,13 @@ class Worker:
 
     def close(self, patience: float | None = None) -> None:
         """Ends the process, busy or not, and what it has started; one that does not end within
-        twice `patience` seconds (GRACE) is abandoned."""
+        twice `patience` seconds (ending.GRACE) is abandoned."""
         if self.process is None:
             return
         self.process.terminate()
         if reap(self.process, patience) is None:
             self.on_event(f"worker {self.process.pid}: {NO_END}, abandoned with its seat")
-            abandoned.append(self.process)
+            ending.abandoned.append(self.process)
             self.stuck = True
         end_group(self.process.pid)
         for stream in filter(None, (self.process.stdin, self.process.stdout, self.log)):
@@ -189,30 +186,6 @@ def parse(line: bytes) -> dict[str, Any] | None:
     return reply if isinstance(reply, dict) and reply.keys() & REPLIES else None
 
 
-def reap(process: subprocess.Popen[bytes], patience: float | None = None) -> int | None:
-    """The return code of a process that is ending; None: not even SIGKILL ends it, as it sleeps
-    uninterruptibly. Waits twice `patience` seconds (GRACE) at most."""
-    patience = GRACE if patience is None else patience
-    with suppress(subprocess.TimeoutExpired):
-        return process.wait(patience)
-    process.kill()
-    with suppress(subprocess.TimeoutExpired):
-        return process.wait(patience)
-    return None
-
-
-def end_group(leader: int) -> None:
-    """Ends what a worker has started and left behind."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(leader, signal.SIGKILL)
-
-
-def how_it_ended(code: int) -> str:
-    return (
-        f"exit code {code}" if code >= 0 else f"killed by {SIGNALS.get(-code, f'signal {-code}')}"
-    )
-
-
 def environment(threads: int, device: str | None) -> dict[str, str]:
     """This process's, with which the worker finds the same modules from any folder."""
     home = str(Path(__file__).resolve().parents[2])  # of this package and of run_full
@@ -220,6 +193,9 @@ def environment(threads: int, device: str | None) -> dict[str, str]:
     env |= {"PYTHONPATH": os.pathsep.join(filter(None, [home, env.get("PYTHONPATH")]))}
     env |= {PARENT: str(os.getpid())}
     return env if device is None else env | {"CUDA_VISIBLE_DEVICES": device}
+
+
+END = Job()  # stands after the last job
 
 
 def seat_name(number: int, device: str | None) -> str:
@@ -261,42 +237,47 @@ def run_jobs(
     """Outcomes as they come, in any order; jobs are JSON objects. A job is drawn when a worker is
     free, after the outcomes so far have been yielded: `jobs` may go by them, and None says to ask
     again later. Worker i has `threads` threads and sees CUDA device devices[i % len(devices)]
-    alone. A job that fails is tried once more, at another worker's seat; where there is none, only
-    if its process died. Whatever ends the iteration ends the workers, and those of a killed caller
-    end within about a second. `retire`: so many failures of the machine in a row (`faults`) end
-    the use of a seat, 0: none do; one whose process cannot be ended is not used again anyway.
-    With no seat left the iteration ends early. `on_event` hears of starts and deaths, `on_report`
-    answers reports, `on_tick` is called once a second or more often, `on_retire` hears of a seat
-    and why. ValueError: workers or threads below 1."""
-    for name, value in (("workers", workers), ("threads", threads)):
-        if value < 1:
-            raise ValueError(f"{name} = {value}: expected at least 1")
+    alone. A job that fails is tried once more, at another worker's seat or, if its process died
+    and there is no other, there. `retire` failures of the machine in a row (`faults`), if not 0,
+    end the use of a seat, as does a process that cannot be ended; with none left the iteration
+    ends early. Whatever ends it ends the workers, and those of a killed caller end within about a
+    second. `on_event` hears of starts and deaths, `on_report` answers reports, `on_tick` is called
+    once a second or more often, `on_retire` hears of a seat and why. ValueError: counts below 1."""
+    positive(workers=workers, threads=threads)
     places = [devices[i % len(devices)] if devices else None for i in range(workers)]
     crew = [Worker(module, environment(threads, place), on_event, recycle) for place in places]
     roster = Roster([seat_name(i, place) for i, place in enumerate(places)], retire, on_retire)
-    remaining, end = iter(jobs), Job()
+    remaining = iter(jobs)
     job: Job | None = None
     try:
         while True:
-            for seat in (i for i in roster.living() if crew[i].task is None):
-                task = roster.again(seat)
-                if task is None and job is not end and roster.trusted(seat):
-                    job = next(remaining, end)
-                    task = Task(job) if job else None
-                if task is not None:
-                    crew[seat].send(task)
+            job = hand_out(crew, roster, remaining, job)
             busy = [worker for worker in crew if worker.task is not None]
-            if not busy and (job is end or not roster.living()):
+            if not busy and (job is END or not roster.living()):
                 yield from (gone(task) for task in roster.left())
                 return
             for seat, task, outcome in ended(crew, busy, on_report, timeout):
-                if final := judged(roster, seat, task, outcome):
-                    yield final
+                yield from judged(roster, seat, task, outcome)
                 if crew[seat].stuck:
                     roster.retire(seat, f"its worker {NO_END}")
             on_tick()
     finally:
         end_all(crew)
+
+
+def hand_out(
+    crew: Sequence[Worker], roster: Roster, remaining: Iterator[Job | None], job: Job | None
+) -> Job | None:
+    """Gives every idle seat a task, if there is one -> the job that was drawn last; END: no more
+    will come."""
+    for seat in (i for i in roster.living() if crew[i].task is None):
+        task = roster.again(seat)
+        if task is None and job is not END and roster.trusted(seat):
+            job = next(remaining, END)
+            task = Task(job) if job else None
+        if task is not None:
+            crew[seat].send(task)
+    return job
 
 
 def ended(
@@ -317,23 +298,28 @@ def ended(
             yield crew.index(worker), task, outcome
 
 
+def positive(**counts: int) -> None:
+    for name, value in counts.items():
+        if value < 1:
+            raise ValueError(f"{name} = {value}: expected at least 1")
+
+
 def end_all(crew: Sequence[Worker]) -> None:
     """Ends all at once, then waits for each."""
     for process in filter(None, [worker.process for worker in crew]):
         process.terminate()
-    until = time.monotonic() + GRACE
+    until = time.monotonic() + ending.GRACE
     for worker in crew:
         worker.close(max(0.1, until - time.monotonic()))
 
 
-def judged(roster: Roster, seat: int, task: Task, outcome: Outcome) -> Outcome | None:
+def judged(roster: Roster, seat: int, task: Task, outcome: Outcome) -> Iterator[Outcome]:
     """The outcome of a task that is not tried again."""
     if outcome.status == "ok":
         roster.succeeded(seat, task)
-        return outcome
-    if roster.failed(seat, task, outcome.status, outcome.message):
-        return None
-    return outcome._replace(message=told(task.ends))
+        yield outcome
+    elif not roster.failed(seat, task, outcome.status, outcome.message):
+        yield outcome._replace(message=told(task.ends))
 
 
 def gone(task: Task) -> Outcome:

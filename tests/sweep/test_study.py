@@ -288,6 +288,30 @@ def test_another_sweep_is_refused(swept: Swept, argv: list[str], said: str) -> N
     assert files(swept.out) == before
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"revisions": {"probe": 99}}, "revisions.probe: 1 -> 99"),
+        ({"precision": "bf17"}, "precision: fp32 -> bf17"),
+        ({"device": "cuda"}, "device: cpu -> cuda"),
+    ],
+)
+def test_another_machine_is_refused(
+    swept: Swept, change: dict[str, Any], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attrs = [t.user_attrs for t in swept.search + swept.rounds]
+    assert {a["device"] for a in attrs} == {"cpu"} and {a["card"] for a in attrs} == {None}
+    assert all(a["revisions"]["probe"] == 1 and "objective" in a["revisions"] for a in attrs)
+    here = {name: attrs[0][name] for name in ("device", "precision", "revisions")}
+    revisions = here["revisions"] | change.get("revisions", {})
+    there = here | change | {"revisions": revisions}
+    monkeypatch.setattr("nodejepa_ext.sweep.place.ran_on", lambda cfg: there)
+    before = files(swept.out)
+    done = invoke(swept.out, *ASKED)
+    assert done.exit_code == 2 and "study cora was begun otherwise" in done.stderr, done.output
+    assert said.replace("fp32", here["precision"]) in done.stderr and files(swept.out) == before
+
+
 def test_another_space_is_refused(swept: Swept, tmp_path: Path) -> None:
     before = files(swept.out)
     (tmp_path / "space.toml").write_text("lr = {low = 1e-4, high = 1e-1, log = true}\n")

@@ -40,7 +40,7 @@ from typing import Any
 
 import pytest
 
-from nodejepa_ext.workers import supervisor
+from nodejepa_ext.workers import ending
 from nodejepa_ext.workers.supervisor import Outcome, run_jobs
 
 ROOT = Path(__file__).parents[2]
@@ -320,7 +320,7 @@ def test_no_seat_left(folder: Path) -> None:
 
 
 def test_deaf_worker_is_killed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "GRACE", 0.3)
+    monkeypatch.setattr(ending, "GRACE", 0.3)
     jobs = [{"n": 0, "deaf": True, "sleep": 600}, {"n": 1}]
     first, second = run(jobs, workers=1, timeout=3.0)
     assert first.status == "timeout" and second.status == "ok" and living(folder) == 0
@@ -358,7 +358,7 @@ def test_a_process_that_does_not_end(folder: Path, monkeypatch: pytest.MonkeyPat
         return True
 
     monkeypatch.setattr(subprocess.Popen, "wait", waiting)
-    monkeypatch.setattr(supervisor, "GRACE", 0.1)
+    monkeypatch.setattr(ending, "GRACE", 0.1)
     said: list[str] = []
     retired: list[tuple[str, str]] = []
     jobs = [{"n": 0, "once": True, "reports": 1, "sleep": 0}, *({"n": n} for n in range(1, 6))]
@@ -376,8 +376,8 @@ def test_a_process_that_does_not_end(folder: Path, monkeypatch: pytest.MonkeyPat
     assert why == "its worker does not end, not even by SIGKILL"
     line = f"worker {stuck[0]}: does not end, not even by SIGKILL, abandoned with its seat"
     assert said.count(line) == 1
-    (process,) = supervisor.abandoned
-    supervisor.abandoned.clear()
+    (process,) = ending.abandoned
+    ending.abandoned.clear()
     assert wait(process) == -signal.SIGTERM
 
 
