@@ -64,6 +64,7 @@ def sweep(
     study: Annotated[str, where("--study", "Its name in --storage.")] = "",
     grace: Annotated[str, where("--grace", "In --storage: until a silent host is dead.")] = "60s",
     join: Annotated[bool, where("--join", "Add workers to the sweep that runs in --out.")] = False,
+    drop_damaged: Annotated[bool, where("--drop-damaged", "Rebuild a damaged journal.")] = False,
     dry_run: Annotated[bool, where("--dry-run", "Say what would be run.")] = False,
     as_json: Annotated[bool, where("--json", "One JSON object, not tables.")] = False,
 ) -> None:
@@ -72,6 +73,8 @@ def sweep(
     with sentences(PROG, f"interrupted{KEPT}"):
         if bool(storage) != bool(study):
             raise ValueError("--storage and --study: expected both or neither")
+        if storage and drop_damaged:
+            raise ValueError("--drop-damaged: expected without --storage, for a journal in --out")
         args = parse_core(context.args)
         seats = placed(args, gpus, workers, strict_gpus)
         limits: dict[str, Any] = {"trials": trials, "budget": seconds("--budget", budget)}
@@ -79,7 +82,7 @@ def sweep(
         limits |= {"best": best, "final": final, "url": storage, "study": study}
         limits |= {"objective": objective, "pruner": pruner, "join": join}
         own = plan(args, space, enqueue, fresh, limits | seats)
-        code = carry_out(own, seconds("--grace", grace), dry_run, as_json)
+        code = carry_out(own, seconds("--grace", grace), dry_run, as_json, drop_damaged)
     if code:
         raise typer.Exit(code)
 
@@ -202,7 +205,7 @@ def configured(args: argparse.Namespace, graph: str, name: str) -> Config:
     return cfg
 
 
-def carry_out(plan: Plan, grace: float, dry: bool, as_json: bool) -> int:
+def carry_out(plan: Plan, grace: float, dry: bool, as_json: bool, drop_damaged: bool) -> int:
     """-> 5 if trials failed or are unfinished, else 0. RunError 1: the report cannot be written."""
     import optuna
 
@@ -219,7 +222,8 @@ def carry_out(plan: Plan, grace: float, dry: bool, as_json: bool) -> int:
         say(dry_run(plan))
         return 0
     plan.out.mkdir(parents=True, exist_ok=True)
-    with open_store(plan.out, plan.url, join=plan.join, grace=grace, on_event=say) as store:
+    how: dict[str, Any] = {"join": plan.join, "grace": grace, "drop_damaged": drop_damaged}
+    with open_store(plan.out, plan.url, **how, on_event=say) as store:
         pool = Sweep(plan, store, say)
         with screen() as look:
             failed = pool.run(look)

@@ -13,20 +13,25 @@ import json
 import os
 import shutil
 import socket
+import stat
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4
 
 from optuna import Study
 from optuna.storages import BaseStorage
-from optuna.storages.journal import JournalFileBackend, JournalStorage
+from optuna.storages.journal import BaseJournalBackend, JournalStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from nodejepa_ext.sweep.sealed import Ledger, Record, legacy, seal, survey, unsealed
+
 OnEvent = Callable[[str], None]
+LEGACY = "line(s) of an earlier version have no checksums, and are read as they are"
 KEY = "key"  # system attribute of a trial: what no second trial of its study is created under
 
 
@@ -86,8 +91,8 @@ class Store(BaseStorage):
         """Gives up locks and connections; trials still RUNNING may then be reaped by others."""
 
 
-class Log(JournalFileBackend):
-    """The journal's file, one JSON record a line. A record is on disk, whole, when the call that
+class Log(BaseJournalBackend):
+    """The journal's file, one sealed record a line. A record is on disk, whole, when the call that
     wrote it returns, and absent if it raised. Whoever reads or writes holds the file's flock,
     which the kernel releases however the process ends."""
 
@@ -95,8 +100,13 @@ class Log(JournalFileBackend):
         self.path, self.on_event, self.depth = path, on_event, 0
         flags = os.O_RDONLY if read_only else os.O_RDWR | os.O_APPEND | os.O_CREAT
         self.kind = fcntl.LOCK_SH if read_only else fcntl.LOCK_EX
-        self.file = os.open(path, flags, 0o666)
-        super().__init__(str(path))
+        self.file = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+        if not stat.S_ISREG(os.fstat(self.file).st_mode):
+            os.close(self.file)
+            raise failure(f"{path}: no regular file, expected a journal", 3)
+        self.ledger, self.old = Ledger(), 0  # old: lines without checksums, which stand first
+        self.seen = self.lines = 0  # bytes and lines that were read
+        self.unread: list[Record] = []  # the last of these, which Optuna has not asked for yet
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -111,18 +121,53 @@ class Log(JournalFileBackend):
             if not self.depth:
                 fcntl.flock(self.file, fcntl.LOCK_UN)
 
-    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
+    def read_logs(self, log_number_from: int) -> Generator[Record, None, None]:
+        """RunError 3: a line is damaged."""
         with self.alone():
-            logs = list(super().read_logs(log_number_from))
+            self.catch_up()
+        first = self.lines - len(self.unread)
+        logs, self.unread = self.unread[max(0, log_number_from - first) :], []
         yield from logs
 
-    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+    def catch_up(self) -> None:
+        """Reads what was written since. RunError 3: a line of it is damaged."""
+        *lines, _ = self.read(self.seen).split(b"\n")
+        for line in lines:
+            body = unsealed(line)
+            if body is None and line is lines[-1] and not line.endswith(b"}"):
+                return  # unfinished: whoever writes next cuts it off
+            if body is None and (self.lines >= self.old or not legacy(line)):
+                raise self.damaged(self.lines + 1)
+            record = json.loads(body or line)
+            self.seen, self.lines = self.seen + len(line) + 1, self.lines + 1
+            self.ledger.take(record)
+            self.unread.append(record)
+
+    def replaced(self) -> bool:
+        """Another file has taken its place."""
+        return not os.path.samestat(os.fstat(self.file), os.stat(self.path))
+
+    def read(self, at: int = 0) -> bytes:
+        """From this byte to the end."""
+        parts, size = [], os.fstat(self.file).st_size
+        while at < size and (part := os.pread(self.file, size - at, at)):
+            parts.append(part)
+            at += len(part)
+        return b"".join(parts)
+
+    def damaged(self, number: int) -> Exception:
+        at = f"{self.path}: line {number} is damaged, expected one JSON record of Optuna's journal"
+        mend = "sweep --drop-damaged rebuilds it from the trials that are sound"
+        return failure(f"{at} with its checksum; {mend}", 3)
+
+    def append_logs(self, logs: list[Record]) -> None:
         """RunError 1: the disk is full, or fails; the journal is as it was."""
-        batch = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode()
         with self.alone():
             size = os.fstat(self.file).st_size
             if size and os.pread(self.file, 1, size - 1) != b"\n":
                 size = self.mend()  # another supervisor was killed as it wrote
+            self.catch_up()
+            batch = self.sealed(logs)
             try:
                 left = memoryview(batch)
                 while left:
@@ -133,38 +178,43 @@ class Log(JournalFileBackend):
                     os.ftruncate(self.file, size)
                 raise disk_failure(self.path, len(batch), error) from None
 
+    def sealed(self, logs: list[Record]) -> bytes:
+        """The lines of records that are about to be written, and counted when they are read."""
+        ledger, lines = deepcopy(self.ledger) if len(logs) > 1 else self.ledger, []
+        for log in logs:
+            lines.append(seal(ledger.stamped(log)))
+            if ledger is not self.ledger:
+                ledger.take(log)
+        return b"".join(lines)
+
     def mend(self, dry: bool = False) -> int:
         """Cuts off an unfinished last line, copied aside first; `dry`: leaves it -> size of what
         is whole, bytes. RunError 3: damage elsewhere."""
-        data = self.path.read_bytes()
+        data = self.read()
         *lines, rest = data.split(b"\n")
-        bad = [number for number, line in enumerate(lines, 1) if not is_record(line)]
-        if bad and (bad[0] < len(lines) or rest):
-            at = f"{self.path}: line {bad[0]} is damaged"
-            raise failure(f"{at}, expected one JSON record of Optuna's journal", 3)
+        self.old, bad = survey(lines)
+        if bad and (bad[0] < len(lines) - 1 or rest or lines[-1].endswith(b"}")):
+            raise self.damaged(bad[0] + 1)
         torn = lines[-1] + b"\n" if bad else rest
-        if torn and not dry:
-            aside = self.path.with_name(time.strftime("journal-torn-%Y%m%dT%H%M%SZ", time.gmtime()))
-            try:
-                with aside.open("ab") as file:
-                    file.write(torn)
-                    file.flush()
-                    os.fsync(file.fileno())
-            except OSError as error:
-                raise disk_failure(aside, len(torn), error) from None
-            os.ftruncate(self.file, len(data) - len(torn))
-            os.fsync(self.file)
-            self.on_event(f"{self.path}: cut off an unfinished last line, kept as {aside.name}")
+        if torn and dry:
+            self.on_event(f"{self.path}: its last line is unfinished, and left out")
+        elif torn:
+            self.cut(torn, len(data) - len(torn))
         return len(data) - len(torn)
 
-
-def is_record(line: bytes) -> bool:
-    """The line is one of Optuna's journal."""
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return False
-    return isinstance(record, dict) and {"op_code", "worker_id"} <= record.keys()
+    def cut(self, torn: bytes, size: int) -> None:
+        """Keeps the unfinished line aside, and the journal without it."""
+        aside = self.path.with_name(time.strftime("journal-torn-%Y%m%dT%H%M%SZ", time.gmtime()))
+        try:
+            with aside.open("ab") as file:
+                file.write(torn)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise disk_failure(aside, len(torn), error) from None
+        os.ftruncate(self.file, size)
+        os.fsync(self.file)
+        self.on_event(f"{self.path}: cut off an unfinished last line, kept as {aside.name}")
 
 
 def disk_failure(path: Path, needed: int, error: OSError) -> Exception:
@@ -183,23 +233,50 @@ class FileStore(Store, JournalStorage):
     trial change together as others see it: under the journal's lock."""
 
     def __init__(
-        self, folder: Path, on_event: OnEvent | None, join: bool = False, read_only: bool = False
+        self,
+        folder: Path,
+        on_event: OnEvent | None,
+        join: bool = False,
+        read_only: bool = False,
+        drop_damaged: bool = False,
     ) -> None:
         Store.__init__(self, on_event)
         self.folder = folder / "supervisors"
         self.life = -1
         if not read_only:
             self.folder.mkdir(parents=True, exist_ok=True)
+        if drop_damaged:
+            self.rebuild(folder / "journal.jsonl")
         self.log = Log(folder / "journal.jsonl", self.on_event, read_only)
         try:
             with self.log.alone():
+                if self.log.replaced():
+                    raise ValueError(f"{self.log.path}: rebuilt at this moment; try again")
                 self.log.mend(dry=read_only)
+                if self.log.old:
+                    self.on_event(f"{self.log.path}: {self.log.old} {LEGACY}")
                 if not read_only:
                     self.enlist(join)
                 self.replay()
         except BaseException:
             self.close()
             raise
+
+    def rebuild(self, path: Path) -> None:
+        """Without damaged lines. ValueError: a sweep is running there, or it cannot be done."""
+        from nodejepa_ext.sweep.rebuild import rebuild
+
+        if not path.exists():
+            return
+        log = Log(path, self.on_event, read_only=False)
+        try:
+            with log.alone():
+                if others := self.living():
+                    raise ValueError(f"{path}: a sweep is running there ({min(others)})")
+                if done := rebuild(path):
+                    self.on_event(done)
+        finally:
+            os.close(log.file)
 
     def replay(self) -> None:
         """RunError 3: the records make no sense."""

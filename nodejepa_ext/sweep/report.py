@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,10 +57,19 @@ CAPTION = (
 )
 
 
-def read(folder: Path, url: str | None = None, study: str = "") -> Report:
+def aloud(note: str) -> None:
+    print(note, file=sys.stderr)
+
+
+def read(
+    folder: Path,
+    url: str | None = None,
+    study: str = "",
+    on_event: Callable[[str], None] = aloud,
+) -> Report:
     """The report of a sweep's folder, or of the studies called `study` in the storage at `url`; as
-    `write` left it, where there is no storage. ValueError: that is no sweep; RunError: as in
-    `storage.open_store`."""
+    `write` left it, where there is no storage. on_event hears what there is to say of the storage.
+    ValueError: that is no sweep; RunError: as in `storage.open_store`."""
     if bool(url) != bool(study):
         raise ValueError("--storage and --study: expected both or neither")
     if (folder / "rows.jsonl").is_file():
@@ -69,7 +80,7 @@ def read(folder: Path, url: str | None = None, study: str = "") -> Report:
         raise ValueError(f"{folder}: expected a sweep's folder, with {JOURNAL}, or --storage")
     from nodejepa_ext.sweep.storage import open_store
 
-    with open_store(folder, url, join=False, read_only=True) as store:
+    with open_store(folder, url, join=False, read_only=True, on_event=on_event) as store:
         try:
             return report(store.optuna, f"{study}/" if study else "")
         except ValueError as error:
