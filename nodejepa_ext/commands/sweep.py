@@ -34,6 +34,7 @@ CONTEXT = {"allow_extra_args": True, "ignore_unknown_options": True}
 PROG = "nodejepa-ext sweep"
 UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 KEPT = "; what was finished is kept, the same command continues"
+MOST = 4096  # workers or threads
 FRESH = 500  # seeds of the rounds are the search's plus this, and up
 
 
@@ -46,8 +47,10 @@ where, who, what = map(options, ("Where it is kept", "Who works", "What is searc
 
 def sweep(
     context: typer.Context,
-    gpus: Annotated[int, who("--gpus", "GPUs, a worker each.", min=0)] = 0,
-    workers: Annotated[int, who("--workers", "Processes; 0: one a GPU, or a core.", min=0)] = 0,
+    gpus: Annotated[int, who("--gpus", "GPUs, a worker each.", min=0, max=MOST)] = 0,
+    workers: Annotated[
+        int, who("--workers", "Processes; 0: one a GPU, or a core.", min=0, max=MOST)
+    ] = 0,
     strict_gpus: Annotated[bool, who("--strict-gpus", "Exit 2 where GPUs are fewer.")] = False,
     trial_timeout: Annotated[str, who("--trial-timeout", "Of one trial: 90s, 30m, 2h.")] = "2h",
     recycle: Annotated[int, who("--recycle", "Trials until a worker is replaced.", min=0)] = 50,
@@ -96,6 +99,8 @@ def parse_core(argv: list[str]) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.seeds < 1 or args.threads < 0:
         raise ValueError(f"--seeds {args.seeds}, --threads {args.threads}: expected >= 1, >= 0")
+    if args.threads > MOST:
+        raise ValueError(f"--threads {args.threads}: expected at most {MOST}")
     return args
 
 
@@ -135,6 +140,7 @@ def plan(
 ) -> Plan:
     """The options as a plan. ValueError: they do not go together."""
     import run_full
+    from nodejepa_ext.files import file_name
     from nodejepa_ext.sweep.space import FIELDS, read_space
     from nodejepa_ext.sweep.study import PRUNERS, Plan
 
@@ -161,7 +167,9 @@ def plan(
         run_full.load_graph(graph, args.data)
     seeds = list(range(args.first_seed, args.first_seed + args.seeds))
     again = list(range(args.first_seed + FRESH, args.first_seed + FRESH + fresh))
-    name = limits["study"] or "-".join(graphs)
+    name = "-".join(graphs)
+    if limits["study"] and not args.folder:
+        name = file_name(limits["study"], "--study, without --out,")
     out = args.folder or Path("results", "sweep", name)
     rest = {"seeds": seeds, "fresh": again, "out": out, "data": args.data}
     return Plan(spaces=spaces, enqueue=first, **rest, **limits)
@@ -178,14 +186,13 @@ def inside(space: Any, cfg: Config) -> bool:
 
 def starts(args: argparse.Namespace, graph: str, enqueue: str) -> list[Config]:
     """The configurations that --enqueue names. ValueError: no preset and no file."""
-    import tomllib
-
     import run_full
+    from nodejepa_ext.records import Each, read_toml
 
     path = Path(enqueue)
     if enqueue and path.suffix == ".toml":
         try:
-            tables = tomllib.loads(path.read_text())
+            tables = read_toml(path, Each(dict))
             base = vars(configured(args, graph, args.preset))
             return [run_full.Config(**base | table) for table in tables.values()]
         except (OSError, ValueError, TypeError) as error:

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nodejepa_ext.files import atomic
-from nodejepa_ext.sweep.kept import kept
+from nodejepa_ext.records import Damaged
+from nodejepa_ext.sweep.kept import attributes, kept, planned
 from nodejepa_ext.sweep.repeats import unfinished
 from nodejepa_ext.sweep.rounds import (
     Report,
@@ -84,7 +85,8 @@ def read(
         try:
             return report(store.optuna, f"{study}/" if study else "")
         except ValueError as error:
-            raise ValueError(f"{'--storage' if url else folder / JOURNAL}: {error}") from None
+            kind = Damaged if isinstance(error, Damaged) else ValueError
+            raise kind(f"{'--storage' if url else folder / JOURNAL}: {error}") from None
 
 
 def report(storage: BaseStorage, prefix: str = "") -> Report:
@@ -93,9 +95,9 @@ def report(storage: BaseStorage, prefix: str = "") -> Report:
     studies = {study.study_name: study for study in storage.get_all_studies()}
     plans = {name: study.user_attrs.get("plan") for name, study in studies.items()}
     graphs = {
-        plan["graph"]: of_graph(storage, {*studies}, name, plan)
+        planned(name, plan)["graph"]: of_graph(storage, {*studies}, name, plan)
         for name, plan in plans.items()
-        if plan and name == prefix + plan["graph"]
+        if plan is not None and name == prefix + planned(name, plan)["graph"]
     }
     if not graphs:
         wanted = f"a sweep's studies, named {prefix}<graph>"
@@ -113,7 +115,7 @@ def of_graph(storage: BaseStorage, names: set[str], name: str, plan: Report) -> 
         "search": of_study(storage, names, name),  # last: has all that the others refer to
     }
     frozen = studies["search"]
-    final, fresh, trials = ([entry(trial) for trial in found] for found in studies.values())
+    final, fresh, trials = ([entry(t, name) for t in found] for found in studies.values())
     left = {phase: unfinished(found, phase == "search") for phase, found in studies.items()}
     lines = configurations(plan, trials, fresh)
     winner = winning(plan, trials, lines)
@@ -157,12 +159,11 @@ def retired(attributes: Report) -> list[Report]:
     return found
 
 
-def entry(trial: FrozenTrial) -> Report:
-    """A trial as JSON has it; intermediate: [[twentieths of its work, running objective], ...]."""
-    kept, state = (
-        {k: trial.user_attrs[k] for k in KEPT.split() if k in trial.user_attrs},
-        trial.state,
-    )
+def entry(trial: FrozenTrial, study: str) -> Report:
+    """A trial as JSON has it; intermediate: [[twentieths of its work, running objective], ...].
+    Damaged: it is no sweep's; study: for the message."""
+    own, state = attributes(study, trial.number, trial.user_attrs), trial.state
+    kept = {k: own[k] for k in KEPT.split() if k in own}
     made: Report = {"number": trial.number, "state": state.name, "params": trial.params}
     made |= {"value": trial.values[0] if trial.values else None}
     made |= {"intermediate": [[*pair] for pair in sorted(trial.intermediate_values.items())]}
@@ -228,9 +229,9 @@ def best_toml(found: Report) -> str:
     ]
     for graph, part in found["graphs"].items():
         if not (winner := part["winner"]):
-            parts.append(f"# {graph}: no winner yet\n")
+            parts.append(f"# {one_line(graph)}: no winner yet\n")
             continue
-        words = [f"trial {winner['number']} of study {part['study']}"]
+        words = [f"trial {winner['number']} of study {one_line(part['study'])}"]
         words += ["of unfinished rounds"] * part["rounds"]["unfinished"]
         seeds = "fresh seeds" if winner["by"] == "rounds" else "the seeds that it was chosen on"
         if winner["val"]["n"]:
@@ -242,6 +243,11 @@ def best_toml(found: Report) -> str:
         lines += [f"{name} = {json.dumps(value)}" for name, value in fields]
         parts.append("\n".join(lines) + "\n")
     return "\n".join(parts)
+
+
+def one_line(name: str) -> str:
+    """As it is or, with control characters that would end a comment, as JSON spells it."""
+    return name if name.isprintable() else json.dumps(name)
 
 
 def curves(found: Report) -> list[Report]:
@@ -290,7 +296,7 @@ def best_table(part: Report, top: int) -> Table | None:
         cells = [str(trial["number"]), shown(trial["value"], objective)]
         cells += [shown(finite(measured([trial], "val"))["mean"], "val")] * len(beside)
         cells.append(f"{measured([trial], 'effective_rank')['mean']:.1f}")
-        cells.append(f"{trial.get('cpu_seconds', 0):.0f}")
+        cells.append(f"{trial.get('cpu_seconds') or 0:.0f}")
         table.add_row(*cells, *(knob_text(trial["params"].get(name)) for name in names))
     return table
 

@@ -19,7 +19,6 @@ A field that is absent, or whose condition does not hold, keeps the value that t
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, fields, replace
 from decimal import Decimal
@@ -30,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from nodejepa_ext.parts import choice
 from nodejepa_ext.parts.choice import INERT, Parts, Settings
+from nodejepa_ext.records import read_toml
 from run_full import GRAPHS, Config
 
 if TYPE_CHECKING:
@@ -269,7 +269,7 @@ def drop(entries: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
 
 def read_entries(path: Path, graphs: set[str], graph: str, given: Collection[str]) -> Settings:
     """Field -> what the file says of it on the graph."""
-    toml = tomllib.loads(path.read_bytes().decode())
+    toml = read_toml(path)
     tables = {name: toml[name] for name in graphs & toml.keys() if isinstance(toml[name], dict)}
     top = drop(toml, tables)
     for key in sorted(top.keys() - FIELDS.keys()):

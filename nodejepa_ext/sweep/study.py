@@ -23,6 +23,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from nodejepa_ext.parts.choice import differences
 from nodejepa_ext.sweep.journal import Store
+from nodejepa_ext.sweep.kept import planned
 from nodejepa_ext.sweep.place import moved
 from nodejepa_ext.sweep.repeats import ENDED, INTERRUPTED, due, originals
 from nodejepa_ext.sweep.report import FINAL, RETIRED, ROUNDS, report
@@ -160,7 +161,7 @@ class GraphSweep:
         now, was = self.plan.of(self.graph), self.search.user_attrs.get("plan")
         if was is None:
             self.search.set_user_attr("plan", now)
-        elif found := differences(was, now) + moved(
+        elif found := differences(planned(self.name, was), now) + moved(
             self.search.get_trials(deepcopy=False), space.base
         ):
             raise ValueError(

@@ -85,7 +85,7 @@ def open_ends(part: Report) -> str:
         for kind, numbers in kinds.items():
             some = ", ".join(map(str, numbers[:10])) + ", ..." * (len(numbers) > 10)
             parts.append(f"{phase}: {len(numbers)} {kind} (trial {some})")
-    if part["rounds"]["unfinished"] and "rounds" not in part["unfinished"]:
+    if part["rounds"]["unfinished"] and "rounds" not in part.get("unfinished", {}):
         parts.append("rounds: not all configurations have all fresh seeds")
     return "; ".join(parts)
 
