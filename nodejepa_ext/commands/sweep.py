@@ -33,6 +33,7 @@ are unfinished; 130, 143 interrupted, nothing finished being lost.
 CONTEXT = {"allow_extra_args": True, "ignore_unknown_options": True}
 PROG = "nodejepa-ext sweep"
 UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+BARE = "process lists show a password in it; PGPASSWORD or a file ~/.pgpass keep it to yourself"
 KEPT = "; what was finished is kept, the same command continues"
 MOST = 4096  # workers or threads
 FRESH = 500  # seeds of the rounds are the search's plus this, and up
@@ -63,7 +64,9 @@ def sweep(
     best: Annotated[int, what("--best", "Configurations run again on fresh seeds.", min=0)] = 5,
     fresh: Annotated[int, what("--fresh", "Fresh seeds of each.", min=0)] = 10,
     final: Annotated[bool, what("--final", "Score the winner on test nodes, once.")] = False,
-    storage: Annotated[str | None, where("--storage", "postgresql://user@host/db.")] = None,
+    storage: Annotated[
+        str | None, where("--storage", "postgresql://user@host/db; PGPASSWORD, ~/.pgpass.")
+    ] = None,
     study: Annotated[str, where("--study", "Its name in --storage.")] = "",
     grace: Annotated[str, where("--grace", "In --storage: until a silent host is dead.")] = "60s",
     join: Annotated[bool, where("--join", "Add workers to the sweep that runs in --out.")] = False,
@@ -78,6 +81,8 @@ def sweep(
             raise ValueError("--storage and --study: expected both or neither")
         if storage and drop_damaged:
             raise ValueError("--drop-damaged: expected without --storage, for a journal in --out")
+        if storage and re.search(r"://[^/@]*:[^/@]*@|[?&]password=", storage):
+            say(f"--storage: {BARE}")
         args = parse_core(context.args)
         seats = placed(args, gpus, workers, strict_gpus)
         limits: dict[str, Any] = {"trials": trials, "budget": seconds("--budget", budget)}

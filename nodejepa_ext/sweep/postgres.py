@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -134,7 +135,8 @@ class PostgresStore(Store, RDBStorage):
     ) -> None:
         Store.__init__(self, on_event)
         self.grace, self.patience = grace, patience
-        self.password = str(url.password or url.query.get("password", ""))
+        given = url.password or url.query.get("password") or os.environ.get("PGPASSWORD", "")
+        self.password = str(given)
         self.shown = shown(url)
         self.mine: set[int] = set()  # trials that this process runs
         self.next_beat = self.doubt_until = -float("inf")  # time.monotonic()

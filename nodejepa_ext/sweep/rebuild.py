@@ -16,6 +16,7 @@ from typing import Any
 
 from nodejepa_ext.files import atomic
 from nodejepa_ext.records import read_bytes
+from nodejepa_ext.sweep.private import FAILED, MAXIMIZE
 from nodejepa_ext.sweep.sealed import (
     CREATE_STUDY,
     CREATE_TRIAL,
@@ -27,8 +28,6 @@ from nodejepa_ext.sweep.sealed import (
 )
 
 LARGEST = 1 << 34  # bytes of a journal
-FAILED = 3  # Optuna's number of that state
-MAXIMIZE = 2  # and of that direction
 MESSAGE = "its records in the journal were damaged"
 WRITER = "rebuilt"  # in the place of an Optuna worker
 

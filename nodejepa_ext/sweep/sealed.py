@@ -14,8 +14,10 @@ import re
 import zlib
 from typing import Any
 
+from nodejepa_ext.sweep.private import JOURNAL
+
 Record = dict[str, Any]
-CREATE_STUDY, CREATE_TRIAL = 0, 4  # Optuna's op_code
+CREATE_STUDY, CREATE_TRIAL = JOURNAL["CREATE_STUDY"], JOURNAL["CREATE_TRIAL"]
 SEALED = re.compile(rb'(\{.*),"crc":"([0-9a-f]{8})"\}', re.DOTALL)
 KNOWN = frozenset(  # what a record of an earlier version may hold
     "op_code worker_id study_name directions study_id user_attr system_attr datetime_start "

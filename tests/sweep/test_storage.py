@@ -639,6 +639,37 @@ def test_refused_urls(tmp_path: Path, any_url: str, change: tuple[str, str], mes
     assert not any(secret in said for secret in (PASSWORD, QUOTED, "wr0ng")) and "\n" not in said
 
 
+@pytest.mark.parametrize("how", ["environment", "file", "neither"])
+def test_password_from_elsewhere(
+    tmp_path: Path, server: Server, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = server.url()
+    bare = url.replace(f":{QUOTED}@", "@")
+    monkeypatch.setenv("PGPASSFILE", str(tmp_path / "none"))
+    if how == "environment":
+        monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    elif how == "file":
+        secrets = tmp_path / "secrets"
+        secrets.write_text(f"*:*:*:tester:{PASSWORD}\n")
+        secrets.chmod(0o600)
+        monkeypatch.setenv("PGPASSFILE", str(secrets))
+    if how == "neither":
+        with pytest.raises(ValueError, match="no password supplied"):
+            opened(tmp_path, bare)
+        return
+    with opened(tmp_path, bare) as store:
+        told(study_in(store), 0.5)
+        assert PASSWORD not in f"{store.engine.url} {store.shown}"
+        server.stop()
+        try:
+            store.patience = 0.0
+            with pytest.raises(RunError) as error:
+                study_in(store)
+            assert not any(PASSWORD in text for text in (*store.notes, str(error.value)))
+        finally:
+            server.start()
+
+
 def test_missing_driver(tmp_path: Path, any_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(ValueError, match=r"pip install 'nodejepa\[cluster\]'") as error:

@@ -20,13 +20,16 @@
     fresh seeds, and the seat is named.
 13. Every seat fails: the sweep ends early with code 5, and the next start, mended, finishes it.
 14. While fresh seeds lack what the machine failed there is no winner of them, no test figure, and
-    the exit code is 5; the next start completes them.
+    the exit code is 5; the next start completes them. In a journal as in PostgreSQL, whose password
+    is in no output and no file.
+15. A clock that runs backwards gives no negative times.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -43,7 +46,7 @@ import optuna
 import pytest
 import torch
 from optuna.trial import FrozenTrial
-from postgres import Server
+from postgres import PASSWORD, QUOTED, Server
 from sweep.test_study import TINY, children, files, invoke, trials
 
 from nodejepa_ext.sweep.pool import Status
@@ -306,21 +309,60 @@ def test_every_seat_fails(labour: Labour, monkeypatch: pytest.MonkeyPatch) -> No
     assert Counter(outcomes(found)) == {"ok": 40, "failed": len(begun)}
 
 
-def test_no_winner_without_its_fresh_seeds(labour: Labour) -> None:
-    twice = ["cuda", "cuda"]
-    labour.order(cora__rounds_0=twice, cora__rounds_3=twice)
-    argv = [*FEW, "--trials", "6", "--workers", "2", "--final"]
+@pytest.fixture(params=["journal", "PostgreSQL"])
+def where(request: pytest.FixtureRequest) -> Iterator[list[str]]:
+    """Options of a storage, in which a study's name begins with "s/" if it is a server's."""
+    if request.param == "journal":
+        yield []
+        return
+    with Server() as server:
+        yield ["--storage", server.url(), "--study", "s"]
+
+
+def test_no_winner_without_its_fresh_seeds(labour: Labour, where: list[str]) -> None:
+    twice, at = ["cuda", "cuda"], "s__" if where else ""
+    labour.order(**{f"{at}cora__rounds_{n}": twice for n in (0, 3)}, **{f"{at}cora_1": twice})
+    argv = [*FEW, "--trials", "6", "--workers", "2", "--final", *where]
     argv[argv.index("--best") + 1] = "2"
     done = invoke(labour.out, *argv)
     assert done.exit_code == 5, done.output
     part = json.loads((labour.out / "final_results.json").read_text())["graphs"]["cora"]
     lines = {line["number"]: line["fresh"]["n"] for line in part["rounds"]["lines"]}
     assert part["winner"] is None or lines[part["winner"]["number"]] == 2
-    assert part["test"] is None and part["unfinished"]["rounds"] == {"to be run again": [0, 3]}
-    assert invoke(labour.out, *argv).exit_code == 0
+    again = {"to be run again": [0, 3]}
+    assert part["unfinished"] == {"rounds": again, "search": {"to be run again": [1]}}
+    assert part["test"] is None
+    done = invoke(labour.out, *argv)
+    assert done.exit_code == 0, done.output
     part = json.loads((labour.out / "final_results.json").read_text())["graphs"]["cora"]
     assert part["winner"] and part["test"]["winner"] and not part["unfinished"]
-    check_rounds(trials(labour.out, "cora/rounds"))
+    assert Counter(trial["outcome"] for trial in part["trials"]) == {"ok": 6, "failed": 1}
+    assert part["trials"][1]["params"] == part["trials"][6]["params"]
+    begun = labour.begun()
+    assert invoke(labour.out, *argv).stdout == done.stdout and labour.begun() == begun
+    if where:
+        assert "process lists show a password in it" in done.stderr
+        texts = [done.output, *(text.decode() for text in files(labour.out).values())]
+        assert not any(secret in text for secret in (PASSWORD, QUOTED) for text in texts)
+
+
+BACKWARDS = """
+import time
+moments = iter(range(2 * 10**9, 0, -3600))
+time.time = lambda: float(next(moments))
+"""
+
+
+def test_a_clock_that_runs_backwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sitecustomize.py").write_text(BACKWARDS)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    out = tmp_path / "out"
+    with host(out, *FEW, "--trials", "1", "--workers", "1", prelude="") as process:
+        assert process.wait(120) == 0, out.with_suffix(".log").read_text()
+    found = trials(out) + trials(out, "cora/rounds")
+    seconds = [t.user_attrs[name] for t in found for name in ("cpu_seconds", "wall_seconds")]
+    assert seconds and min(seconds) > 0
+    assert not re.search(r"-\d+ (minutes|s)\b", out.with_suffix(".log").read_text())
 
 
 def test_given_up(labour: Labour) -> None:
