@@ -96,7 +96,7 @@ def read_run(folder: Path) -> tuple[Meta, Config, Parts]:
         parts = Parts(**{k: v for k, v in settings.items() if k in extra})
         cfg = Config(**{k: v for k, v in settings.items() if k in core})
         batches.check(settings.get("batch_nodes", 0), parts)
-    except (TypeError, ValueError) as error:
+    except TypeError as error:
         raise ValueError(f"{path}, settings: {error}") from None
     found = toml_of(toml) if toml.exists() else settings  # killed between the first two files
     if changed := differences(settings, found):

@@ -105,7 +105,7 @@ def save(model: Pretrained, folder: Path, trained: str, *, overwrite: bool = Fal
 
 def holds(folder: Path) -> bool:
     """Whether it is a folder of this layout, rather than one of a run."""
-    return (folder / CONFIG).exists() and not (folder / "run.json").exists()
+    return (folder / CONFIG).is_file() and not (folder / "run.json").exists()
 
 
 def load(folder: Path) -> Pretrained:
