@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nodejepa_ext.graphs.archives import Array
+from nodejepa_ext.graphs.archives import Array, refuse_large
 
 WORDS = {"true": 1.0, "false": 0.0}  # of a feature
 LARGEST = float(np.finfo(np.float32).max)
@@ -46,6 +46,13 @@ def array_of(names: Sequence[str]) -> Array:
         numbers = list(map(int, names))
         if max(map(abs, numbers)) < 2**63:
             return np.array(numbers, np.int64)
+    return strings_of(names)
+
+
+def strings_of(names: Sequence[str]) -> Array:
+    """As numpy has strings [n], of the width of the longest. GraphError: that is too large."""
+    width = max(map(len, names), default=0)
+    refuse_large(f"{len(names)} names of up to {width} characters", 4 * width * len(names))
     return np.array(names, dtype=str)
 
 

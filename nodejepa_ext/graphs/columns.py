@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from nodejepa_ext.graphs.archives import MASKS, GraphError
+from nodejepa_ext.graphs.cells import INTEGER
 
 NAMES = {
     "source": ("source", "src", "from", "u"),
@@ -139,6 +140,58 @@ def node_roles(
     found.splits = [header[i] for i in (*splits, *flags.values())]
     found.left_out += [header[i] for i in sorted({*left} - {*features})]
     return NodeRoles(roles["id"], label, splits, flags, features)
+
+
+def edge_roles(
+    place: tuple[str, int],
+    header: list[str],
+    choices: Choices,
+    found: Found,
+    notices: list[str],
+) -> tuple[dict[str, int], bool]:
+    """Source, target and, if any, weight -> its column, and whether row 1 is a header of known
+    names. place: the file and the row. GraphError: neither, or a column asked for is not there."""
+    name, row = place
+    places = locate(name, header, ("source", "target", "weight"))
+    headed = {"source", "target"} <= places.keys()
+    if not headed:
+        if places or not 2 <= len(header) <= 3:
+            wanted = "columns source, target and, if any, weight"
+            raise GraphError(f"{name}, row {row}: {reprlib.repr(header)}, expected {wanted}")
+        places = {"source": 0, "target": 1}
+        if len(header) == 3:
+            places["weight"] = 2
+    if choices.weight == "none":
+        places.pop("weight", None)
+    elif choices.weight is not None:
+        places["weight"] = column(name, header, choices.weight, "--weight")
+    if headed:
+        other = [name for i, name in enumerate(header) if i not in places.values()]
+        if other:
+            notices.append(f"columns of the edges left out: {', '.join(map(repr, other))}")
+        if "weight" in places:
+            found.weight = f"column {header[places['weight']]!r}"
+    elif "weight" in places:
+        found.weight = "the third column"
+    return places, headed
+
+
+def nameable(header: list[str], places: dict[str, int]) -> bool:
+    """Whether a row 1 without known names may be a header all the same: none of its two ends is an
+    integer, and they differ."""
+    pair = [header[places["source"]], header[places["target"]]]
+    return not any(INTEGER.fullmatch(name) for name in pair) and len({*pair}) == 2
+
+
+def taken_as_header(name: str, row: int, header: list[str]) -> str:
+    """The notice; row 0 is that of a format that always has one."""
+    if not row:
+        return f"{name}: columns {listed(header)} are taken as those of {name_roles(header)}"
+    return f"{name}: row 1, {listed(header)}, is taken as a header: its names are in no other row"
+
+
+def name_roles(header: list[str]) -> str:
+    return "source, target and weight" if len(header) > 2 else "source and target"
 
 
 def sentences(found: Found) -> list[str]:

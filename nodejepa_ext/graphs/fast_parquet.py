@@ -1,116 +1,92 @@
-"""Parquet tables by columns: edges, and nodes without splits; see fast.py."""
+"""Parquet tables by columns; see fast.py."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nodejepa_ext.graphs.archives import Array, opened, refuse_unpacked
-from nodejepa_ext.graphs.arrow import (
-    Ids,
-    Slow,
-    checked_weights,
-    edge_places,
-    features,
-    ids_of,
-    plain_roles,
-    taken,
-    text_column,
-)
-from nodejepa_ext.graphs.columns import Choices, Found
+from nodejepa_ext.graphs.archives import Array, opened
+from nodejepa_ext.graphs.arrow import Slow
+from nodejepa_ext.graphs.rows import parquet_file
+
+CELLS = 1 << 22  # of a batch, at most, where that is not less than LEAST rows
+LEAST = 1 << 8
 
 
-def parquet_file(path: Path, file: Any) -> Any:
-    """Opened. GraphError: it would become too much."""
-    from pyarrow import parquet
+class Parquet:
+    """The names of a parquet table's columns, and its columns. Its row 0 is its header."""
 
-    found = parquet.ParquetFile(file)
-    meta = found.metadata
-    refuse_unpacked(str(path), 4 * meta.num_rows * meta.num_columns, path.stat().st_size)
-    return found
+    def __init__(self, path: Path) -> None:
+        """GraphError: it would become too much."""
+        self.path, self.row = path, 0
+        with opened(path) as raw:
+            file, self.most = parquet_file(path, raw)
+            self.header: list[str] = list(file.schema_arrow.names)
+            self.rows: int = file.metadata.num_rows
+
+    def assume_less(self) -> bool:
+        """Nothing was assumed."""
+        return False
+
+    def batches(self, texts: Sequence[int], numbers: Sequence[int]) -> Iterator[list[Any]]:
+        """The columns `texts`, as `text_of` has them, and then `numbers`, as they are."""
+        with opened(self.path) as raw:
+            file, _ = parquet_file(self.path, raw)
+            names = [self.header[i] for i in (*texts, *numbers)]
+            if len({*names}) < len(names):
+                raise Slow
+            rows = max(CELLS // max(len(names), 1), LEAST)
+            for batch in file.iter_batches(min(rows, self.most), columns=names, use_threads=False):
+                place = {name: i for i, name in enumerate(batch.schema.names)}
+                held = batch.columns
+                columns = [held[place[name]] for name in names]
+                columns[: len(texts)] = map(text_of, columns[: len(texts)])
+                yield columns
 
 
-def parquet_ids(values: Any) -> Any:
-    """A column of ids of a parquet file. Slow: neither integers nor strings, or some missing."""
+def text_of(values: Any) -> Any:
+    """A column of ids, labels or words as strings, "" where there is none, or as integers [n]; 3.0
+    is 3. Slow: of another kind."""
     import pyarrow as pa
     import pyarrow.compute as pc
-
-    if values.null_count:
-        raise Slow
-    if pa.types.is_dictionary(values.type):
-        values = pc.cast(values, values.type.value_type)
-    if pa.types.is_integer(values.type):
-        numbers: Array = pc.cast(values, pa.int64()).to_numpy(zero_copy_only=False)
-        if len(numbers) and numbers.min() < 0:
-            raise Slow
-        return numbers
-    if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
-        raise Slow
-    return taken(pc.cast(values, pa.string()))
-
-
-def parquet_numbers(values: Any) -> Array:
-    """A column of numbers of a parquet file. Slow: it holds others, or some are missing."""
-    import pyarrow as pa
 
     kind = values.type
-    if values.null_count or not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+    if pa.types.is_dictionary(kind):
+        values, kind = pc.cast(values, kind.value_type), kind.value_type
+    if pa.types.is_floating(kind):
+        values = whole(values)
+        kind = values.type
+    if pa.types.is_integer(kind) and not values.null_count and kind != pa.uint64():
+        numbers: Array = pc.cast(values, pa.int64()).to_numpy(zero_copy_only=False)
+        return numbers
+    if pa.types.is_boolean(kind):
+        values = pc.if_else(values, "True", "False")
+    elif not (pa.types.is_integer(kind) or is_text(kind)):
         raise Slow
-    array: Array = values.to_numpy(zero_copy_only=False)
-    return array.astype(np.float64) if array.dtype.kind in "iu" else array
+    return pc.fill_null(pc.cast(values, pa.string()), "")
 
 
-def parquet_edges(
-    path: Path, notices: list[str], choices: Choices, found: Found
-) -> tuple[tuple[Ids, Ids], Array | None]:
-    """As `edge_columns`."""
-    ends: tuple[list[Any], list[Any]] = ([], [])
-    weights: list[Array] = []
-    with opened(path) as raw:
-        file = parquet_file(path, raw)
-        header = list(file.schema_arrow.names)
-        places, headed = edge_places(header, notices, choices, found)
-        if not headed:
-            raise Slow
-        names = [header[i] for i in places.values()]
-        for batch in file.iter_batches(1 << 18, columns=names, use_threads=False):
-            for side, role in zip(ends, ("source", "target"), strict=True):
-                side.append(parquet_ids(batch.column(header[places[role]])))
-            if "weight" in places:
-                weights.append(parquet_numbers(batch.column(header[places["weight"]])))
-    if not ends[0]:
-        raise Slow
-    pair = (ids_of(ends[0]), ids_of(ends[1]))
-    return pair, checked_weights(weights) if "weight" in places else None
-
-
-def parquet_nodes(path: Path, notices: list[str], choices: Choices, found: Found) -> Any:
-    """As `text_nodes`."""
-    ids, labels, parts = list[Any](), list[str](), list[Array]()
-    with opened(path) as raw:
-        file = parquet_file(path, raw)
-        header = list(file.schema_arrow.names)
-        roles = plain_roles(path, header, notices, choices, found)
-        for batch in file.iter_batches(1 << 14, use_threads=False):
-            ids.append(parquet_ids(batch.column(roles.id)))
-            if roles.label is not None:
-                labels += parquet_labels(batch.column(roles.label))
-            columns = [parquet_numbers(batch.column(i)) for i in roles.features]
-            parts.append(features(columns, batch.num_rows))
-    if not parts:
-        raise Slow
-    return header, roles, ids_of(ids), labels, np.concatenate(parts)
-
-
-def parquet_labels(values: Any) -> list[str]:
-    """As written; "" where there is none. Slow: of another kind than integers and strings."""
+def whole(values: Any) -> Any:
+    """Numbers with a point as integers where all are, else as strings; null where one is nan. Slow:
+    some are written with an exponent."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if pa.types.is_integer(values.type):
-        values = pc.cast(values, pa.string())
-    if not pa.types.is_string(values.type):
+    values = pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
+    sizes: Array = np.abs(pc.fill_null(values, 0).to_numpy(zero_copy_only=False))
+    if not (sizes < 2**53).all():
         raise Slow
-    return text_column(pc.fill_null(values, "")).to_pylist()
+    if (sizes == np.round(sizes)).all():
+        return pc.cast(values, pa.int64())
+    if ((sizes > 0) & (sizes < 1e-3)).any() or values.type != pa.float64():
+        raise Slow
+    return pc.cast(values, pa.string())
+
+
+def is_text(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from nodejepa_ext.graphs.archives import MASKS, Array, Arrays, Problems
-from nodejepa_ext.graphs.cells import LARGEST, LONGEST, array_of, number, text, too_large
+from nodejepa_ext.graphs.cells import (
+    LARGEST,
+    LONGEST,
+    array_of,
+    number,
+    strings_of,
+    text,
+    too_large,
+)
 from nodejepa_ext.graphs.columns import Choices, Found, listed, node_roles
 from nodejepa_ext.graphs.rows import Rows
 
@@ -56,8 +65,9 @@ def read_nodes(
     arrays = {"node_id": array_of(list(ids))}
     if (values := x.array()) is not None:
         arrays["x"] = values
-    if roles.label is not None and classes(name, header[roles.label], labels, found, notices):
-        arrays["y"] = np.array(labels, dtype=str)
+    counts = Counter(filter(None, labels))
+    if roles.label is not None and classes(name, header[roles.label], counts, found, notices):
+        arrays["y"] = strings_of(labels)
     masks = (roles.splits, roles.flags)
     table = np.array(codes, np.int8).reshape(len(ids), sum(map(len, masks)))  # [N, k]
     if roles.splits:
@@ -78,16 +88,18 @@ def label_of(place: str, cells: list[Any], column: int | None, problems: Problem
     return "" if label.lower() in UNLABELLED else label
 
 
-def classes(name: str, column: str, labels: list[str], found: Found, notices: list[str]) -> bool:
-    """Whether a column's labels are classes, rather than fractions, or names of single nodes."""
-    named = [label for label in labels if label]
-    counts = Counter(named)
+def classes(
+    name: str, column: str, counts: Mapping[str, int], found: Found, notices: list[str]
+) -> bool:
+    """Whether a column's labels, with how many nodes have each, are classes, rather than fractions,
+    or names of single nodes."""
+    named = sum(counts.values())
     values = [number(label) for label in counts]
     fractions = None not in values and any(v is not None and v != round(v) for v in values)
-    alone = len(named) >= FEW and 2 * len(counts) > len(named)
+    alone = named >= FEW and 2 * len(counts) > named
     if not fractions and not alone:
         return True
-    what = "holds fractions" if fractions else f"has {len(counts)} values on {len(named)} nodes"
+    what = "holds fractions" if fractions else f"has {len(counts)} values on {named} nodes"
     notices.append(f"{name}: column {column!r} {what}: no classes, left out")
     found.label = None
     found.left_out.append(column)

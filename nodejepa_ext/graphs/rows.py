@@ -10,13 +10,13 @@ import csv
 import gzip
 import io
 import itertools
+import zlib
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 from nodejepa_ext.graphs.archives import (
-    BOMB,
     GraphError,
     distrust,
     opened,
@@ -30,6 +30,7 @@ Rows = Iterator[tuple[int, list[Any]]]  # the row's number, its cells; the first
 
 TEXTS = (".csv", ".tsv", ".txt", ".edges", ".edgelist")
 SUFFIXES = (*TEXTS, ".parquet", *(f"{suffix}.gz" for suffix in TEXTS))
+ROWS, FEW = 1 << 14, 16  # of a parquet table at a time
 LONGEST_LINE = 1 << 26  # characters: a row of a million features is shorter
 
 
@@ -54,33 +55,40 @@ def rows_of(path: Path) -> Generator[tuple[int, list[Any]]]:
         raise GraphError(f"{path}, after row {number}: not UTF-8 text") from None
     except csv.Error as error:
         raise GraphError(f"{path}, after row {number}: {error}") from None
-    except (EOFError, OSError, gzip.BadGzipFile) as error:
+    except (EOFError, OSError, zlib.error) as error:
         raise GraphError(f"{path}, after row {number}: {error}, expected a whole file") from None
+
+
+class Unpacked(gzip.GzipFile):
+    """A gzip file's bytes. GraphError: they are too many."""
+
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        super().__init__(fileobj=file)
+        self.path, self.packed, self.done = path, path.stat().st_size, 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        return self.counted(super().read(size))
+
+    def read1(self, size: int = -1) -> bytes:
+        return self.counted(super().read1(size))
+
+    def counted(self, chunk: bytes) -> bytes:
+        self.done += len(chunk)
+        refuse_unpacked(str(self.path), self.done, self.packed)
+        return chunk
+
+
+def unpacked(path: Path, file: BinaryIO) -> Any:
+    """The file, or what is packed in it."""
+    return Unpacked(path, file) if suffix_of(path).endswith(".gz") else file
 
 
 @contextmanager
 def text_of(path: Path, file: BinaryIO) -> Iterator[TextIO]:
     """The file as text, unpacked where it is packed."""
     refuse_large(str(path), path.stat().st_size)
-    raw: Any = file
-    if suffix_of(path).endswith(".gz"):
-        measured(path, file)
-        raw = gzip.GzipFile(fileobj=file)
-    with io.TextIOWrapper(raw, "utf-8-sig", newline="") as text:
+    with io.TextIOWrapper(unpacked(path, file), "utf-8-sig", newline="") as text:
         yield text
-
-
-def measured(path: Path, file: BinaryIO) -> None:
-    """GraphError: it unpacks to too much. Unpacked once for that, far faster than it is parsed."""
-    done, packed = 0, path.stat().st_size
-    least, ratio = BOMB
-    with gzip.GzipFile(fileobj=file) as unpacked:
-        while chunk := unpacked.read(1 << 20):
-            done += len(chunk)
-            if done > max(least, ratio * packed):
-                refuse_unpacked(str(path), done, packed)
-    refuse_large(str(path), done)
-    file.seek(0)
 
 
 def lines_of(path: Path, text: TextIO) -> Iterator[str]:
@@ -134,19 +142,32 @@ def blanks(line: str) -> list[str]:
 
 def parquet_rows(path: Path) -> Rows:
     """The header as row 0, then row 1 and so on."""
-    from pyarrow import parquet
-
     with opened(path) as raw, distrust(str(path), "a whole parquet file"):
-        file = parquet.ParquetFile(raw)
-        meta = file.metadata
-        cells = meta.num_rows * meta.num_columns
-        refuse_unpacked(str(path), 4 * cells, path.stat().st_size)
-        groups = range(meta.num_row_groups)
-        refuse_large(str(path), sum(meta.row_group(i).total_byte_size for i in groups))
+        file, most = parquet_file(path, raw)
         yield 0, file.schema_arrow.names
-        batches = (batch.to_pydict().values() for batch in file.iter_batches(8192))
+        batches = (batch.to_pydict().values() for batch in file.iter_batches(min(most, 8192)))
         rows = itertools.chain.from_iterable(zip(*b, strict=True) for b in batches)
         yield from enumerate(map(list, rows), 1)
+
+
+def parquet_file(path: Path, file: BinaryIO) -> tuple[Any, int]:
+    """Opened, with strings by their codes, so that one repeated is held once; and how many rows may
+    be read at a time. GraphError: it would become too much."""
+    from pyarrow import parquet
+
+    meta = parquet.read_metadata(file)
+    groups = [meta.row_group(i) for i in range(meta.num_row_groups)]
+    columns = [group.column(i) for group in groups for i in range(group.num_columns)]
+    cells = max(meta.num_rows * meta.num_columns, sum(column.num_values for column in columns))
+    refuse_unpacked(str(path), 4 * cells, path.stat().st_size)
+    refuse_large(str(path), sum(column.total_uncompressed_size for column in columns))
+    leaves = [meta.schema.column(i) for i in range(meta.num_columns)]
+    texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
+    most = ROWS
+    if any("DELTA_BYTE_ARRAY" in column.encodings for column in columns):
+        most = FEW  # a string may hold all of the one before: a page, as many as it has rows
+    file.seek(0)
+    return parquet.ParquetFile(file, read_dictionary=texts), most
 
 
 def networkx_rows(graph: Any, notices: list[str]) -> tuple[Rows, Rows]:

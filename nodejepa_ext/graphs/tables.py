@@ -7,8 +7,6 @@ columns.py decides; nodes.py reads the nodes, this module the edges.
 
 from __future__ import annotations
 
-import itertools
-import reprlib
 import unicodedata
 from array import array
 from collections.abc import Sequence
@@ -18,7 +16,7 @@ import numpy as np
 
 from nodejepa_ext.graphs.archives import Array, Arrays, GraphError, Problems
 from nodejepa_ext.graphs.cells import INTEGER, LONGEST, array_of, number, ordered, text
-from nodejepa_ext.graphs.columns import Choices, Found, column, listed, locate
+from nodejepa_ext.graphs.columns import Choices, Found, edge_roles, nameable, taken_as_header
 from nodejepa_ext.graphs.nodes import read_nodes
 from nodejepa_ext.graphs.rows import Rows
 
@@ -81,6 +79,7 @@ class EdgeRows:
         self.problems, self.notices = problems, notices
         self.choices, self.found = choices, found
         self.unknown: dict[str, int] = {}  # id of no node -> the first row that has it
+        self.index, self.weights, self.numbers = array("q"), array("d"), array("q")
 
     def read(self, rows: Rows) -> tuple[Array, Array | None]:
         """-> source and target of each edge in turn [2E], weights [E] or None."""
@@ -89,82 +88,51 @@ class EdgeRows:
             wanted = "rows of source, target and, if any, weight"
             raise GraphError(f"{self.name}: empty, expected {wanted}")
         header = [text(cell) for cell in first]
-        places, headed = self.roles(row, header)
-        if not headed:
-            rows = itertools.chain([(row, first)], rows)
-        index, weights, numbers = array("q"), array("d"), array("q")
-        rows = self.decided(rows, places, header, headed)
-        for row, cells in rows:
-            if len(cells) != len(first):
-                self.problems.add(f"{self.name}, row {row}", cells, f"{len(first)} columns")
-                continue
-            index.extend(self.end(row, role, cells[places[role]]) for role in ("source", "target"))
-            numbers.append(row)
-            if "weight" in places:
-                weights.append(self.weight(row, cells[places["weight"]]))
-        pairs = np.array(index, np.int64)
+        place = self.name, row
+        places, headed = edge_roles(place, header, self.choices, self.found, self.notices)
+        may_be_header = not headed and nameable(header, places)
+        if not headed and row and not may_be_header:
+            self.add(row, first, places)
+        for line, cells in rows:
+            if len(cells) == len(first):
+                self.add(line, cells, places)
+            else:
+                self.problems.add(f"{self.name}, row {line}", cells, f"{len(first)} columns")
+        if (may_be_header or not headed and not row) and self.unnamed(row, first, places):
+            self.add(row, first, places)
+        return self.finish(places, headed)
+
+    def finish(self, places: dict[str, int], headed: bool) -> tuple[Array, Array | None]:
+        pairs = np.array(self.index, np.int64)
         self.explain()
         if not self.nodes:
-            self.check_names(pairs, numbers)
+            self.check_names(pairs, self.numbers)
         if "weight" not in places:
             return pairs, None
-        found = np.array(weights, np.float64)
-        self.doubt(places["weight"], headed, found)
-        return pairs, found.astype(np.float32)
-
-    def roles(self, row: int, header: list[str]) -> tuple[dict[str, int], bool]:
-        """Role -> its column, and whether row 1 is a header of known names."""
-        places = locate(self.name, header, ("source", "target", "weight"))
-        headed = {"source", "target"} <= places.keys()
+        weights = np.array(self.weights, np.float64)
         if not headed:
-            if places or not 2 <= len(header) <= 3:
-                wanted = "columns source, target and, if any, weight"
-                raise GraphError(
-                    f"{self.name}, row {row}: {reprlib.repr(header)}, expected {wanted}"
-                )
-            places = {"source": 0, "target": 1}
-            if len(header) == 3:
-                places["weight"] = 2
-        if self.choices.weight == "none":
-            places.pop("weight", None)
-        elif self.choices.weight is not None:
-            places["weight"] = column(self.name, header, self.choices.weight, "--weight")
-        if headed:
-            other = [name for i, name in enumerate(header) if i not in places.values()]
-            if other:
-                text = f"columns of the edges left out: {', '.join(map(repr, other))}"
-                self.notices.append(text)
-            if "weight" in places:
-                self.found.weight = f"column {header[places['weight']]!r}"
-        elif "weight" in places:
-            self.found.weight = "the third column"
-        return places, headed
+            doubt(self.name, weights, self.notices)
+        return pairs, weights.astype(np.float32)
 
-    def decided(self, rows: Rows, places: dict[str, int], header: list[str], headed: bool) -> Rows:
-        """The rows without the first, where it is a header of unknown names: no name of it is a
-        node, or occurs in another row."""
-        pair = [header[places["source"]], header[places["target"]]]
-        odd = not any(INTEGER.fullmatch(name) for name in pair) and len({*pair}) == 2
-        if headed or not odd or (self.nodes and {*pair} & self.ids.keys()):
-            yield from rows
-            return
-        first = next(rows)
-        if self.nodes:
-            self.say_header(header)
-            yield from rows
-            return
-        again = list(rows)
-        ends = (places["source"], places["target"])
-        named = {text(cells[i]) for _, cells in again for i in ends if i < len(cells)}
-        if not again or named & {*pair}:
-            yield first
-        else:
-            self.say_header(header)
-        yield from again
+    def unnamed(self, row: int, first: list[Any], places: dict[str, int]) -> bool:
+        """Whether row 1, of no known names, is a row of the table: a name of it is a node, or
+        occurs in another row, all of which are read. Row 0 is a header always."""
+        header = [text(cell) for cell in first]
+        others = bool(self.numbers)
+        known = any(header[places[end]] in self.ids for end in ("source", "target"))
+        named = nameable(header, places) and not known and (self.nodes or others)
+        if row and not named:
+            return True
+        self.notices.append(taken_as_header(self.name, row, header))
+        return False
 
-    def say_header(self, header: list[str]) -> None:
-        text = "is taken as a header: its names are in no other row"
-        self.notices.append(f"{self.name}: row 1, {listed(header)}, {text}")
+    def add(self, row: int, cells: list[Any], places: dict[str, int]) -> None:
+        """One edge, by its row's number."""
+        ends = [self.end(row, end, cells[places[end]]) for end in ("source", "target")]
+        self.index.extend(ends)
+        self.numbers.append(row)
+        if "weight" in places:
+            self.weights.append(self.weight(row, cells[places["weight"]]))
 
     def end(self, row: int, role: str, cell: Any) -> int:
         """The place of a node."""
@@ -217,20 +185,21 @@ class EdgeRows:
             row = rows[int((pairs == i).argmax()) // 2]
             self.problems.add(f"{self.name}, row {row}", names[i], "an id of at least 0")
 
-    def doubt(self, place: int, headed: bool, weights: Array) -> None:
-        """Says where a column may be no weights."""
-        if headed or not len(weights):
-            return
-        low, high = float(weights.min()), float(weights.max())
-        whole = bool((weights == np.round(weights)).all())
-        look = ""
-        if whole and TIMES[0] <= low and high < TIMES[1]:
-            look = "looks like times"
-        elif low == high and len(weights) > 1:
-            look = f"is {low:.6g} in every row"
-        if look:
-            text = "it is taken as the weight; --weight none leaves it out"
-            self.notices.append(f"{self.name}: the third column {look}: {text}")
+
+def doubt(name: str, weights: Array, notices: list[str]) -> None:
+    """Says where a third column [E] without a name may be no weights."""
+    if not len(weights):
+        return
+    low, high = float(weights.min()), float(weights.max())
+    whole = bool((weights == np.round(weights)).all())
+    look = ""
+    if whole and TIMES[0] <= low and high < TIMES[1]:
+        look = "looks like times"
+    elif low == high and len(weights) > 1:
+        look = f"is {low:.6g} in every row"
+    if look:
+        text = "it is taken as the weight; --weight none leaves it out"
+        notices.append(f"{name}: the third column {look}: {text}")
 
 
 def as_number(node: str) -> str:

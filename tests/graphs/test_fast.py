@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -51,12 +52,18 @@ def by_rows(monkeypatch: pytest.MonkeyPatch, *paths: Path) -> Any:
 
 
 def result(*paths: Path) -> Any:
-    notices: list[str] = []
+    """What becomes of tables of edges and, if any, nodes: a graph, or what is wrong."""
     try:
-        name, arrays, found = graph.read_tables([*paths], notices, Choices())
+        read = graph.read_graph(
+            edges=paths[0], nodes=paths[1] if paths[1:] else None, normalise="none", split=None
+        )
     except GraphError as error:
         return error.problems
-    return name, {k: (v.dtype, v.tolist()) for k, v in arrays.items()}, found, notices
+    arrays = {k: v.tolist() if torch.is_tensor(v) else v for k, v in read.data.to_dict().items()}
+    ids, classes = (
+        None if a is None else (a.dtype, a.tolist()) for a in (read.node_id, read.classes)
+    )
+    return arrays, ids, classes, read.notices, read.columns
 
 
 @given(st.lists(st.lists(cells, min_size=2, max_size=3), min_size=1, max_size=6), st.booleans())
