@@ -7,6 +7,8 @@ Names and shapes as in archives.py: N nodes, E edges as given, F features, C cla
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -22,6 +24,8 @@ from nodejepa_ext.graphs.archives import (
     refuse_large,
 )
 from nodejepa_ext.graphs.cells import LARGEST, array_of
+
+BLOCK = 1 << 20  # numbers
 
 
 def expect(name: str, a: Arrays, key: str, kinds: str, *ndim: int) -> Array:
@@ -57,8 +61,20 @@ def features(name: str, a: Arrays, notices: list[str]) -> Array | None:
     refuse_large(f"{name}, x", 4 * array.size)
     with np.errstate(over="ignore"):
         x = np.ascontiguousarray(array, np.float32)
-    refuse(name, "x", ~np.isfinite(x), array, "a finite number")
+    if not all(np.isfinite(block).all() for block in blocks(x)):
+        refuse(name, "x", ~np.isfinite(x), array, "a finite number")
     return x if x.shape[1] else None
+
+
+def blocks(x: Array) -> Iterator[Array]:
+    """x [N, F] in rows of about BLOCK numbers, so that what is made of it stays small."""
+    step = max(BLOCK // max(x.shape[1], 1), 1)
+    return (x[i : i + step] for i in range(0, len(x), step))
+
+
+def constant(x: Array) -> bool:
+    """Whether all rows of x [N, F] are equal."""
+    return all(bool((block == x[0]).all()) for block in blocks(x))
 
 
 def csr_features(name: str, a: Arrays, notices: list[str]) -> Array:
@@ -134,36 +150,52 @@ def edge_arrays(name: str, a: Arrays, n: int, notices: list[str]) -> tuple[Array
     if "edge_weight" in a:
         weight = expect(name, a, "edge_weight", "biuf", 1)
     refuse(name, "edge_index", (ends < 0) | (ends >= n), ends, f"0 to {n - 1}, as of {n} nodes")
-    value = np.ones(ends.shape[1]) if weight is None else weight.astype(np.float64)
-    if len(value) != ends.shape[1]:
+    if weight is not None and len(weight) != ends.shape[1]:
         raise GraphError(
-            f"{name}, edge_weight: {len(value)}, expected {ends.shape[1]}, one an edge"
+            f"{name}, edge_weight: {len(weight)}, expected {ends.shape[1]}, one an edge"
         )
-    small, large = np.finfo(np.float32).tiny, LARGEST
-    refuse(name, "edge_weight", ~((value >= small) & (value <= large)), value, "finite, above 0")
-    row, col = ends.astype(np.int64)
+    value = np.ones(ends.shape[1], bool)
+    if weight is not None:
+        value = weight.astype(np.float64)
+        small, large = np.finfo(np.float32).tiny, LARGEST
+        bad = ~((value >= small) & (value <= large))
+        refuse(name, "edge_weight", bad, value, "finite, above 0")
+    row, col = ends.astype(np.int64, copy=False)
     other = row != col
-    directed = sparse.csr_array((value[other], (row[other], col[other])), (n, n))
+    if loops := int((~other).sum()):
+        notices.append(f"{loops} self-loops left out: training gives every node its own")
+        value, row, col = value[other], row[other], col[other]
+    directed = sparse.csr_array((value, (row, col)), (n, n))
     both = directed.maximum(directed.T).tocsr()
     both.sort_indices()
-    loops, pairs, links = int((~other).sum()), directed.nnz, both.nnz // 2
-    if loops:
-        notices.append(f"{loops} self-loops left out: training gives every node its own")
-    if again := len(row) - loops - pairs:
-        summed = "" if weight is None else ", their weights summed"
+    say_merged(ends.shape[1] - loops, directed, both, weight is not None, notices)
+    del directed, row, col, value  # before the largest arrays are made
+    degrees = np.diff(both.indptr)
+    if alone := int((degrees == 0).sum()):
+        notices.append(f"{alone} of {n} nodes have no edges")
+    edge_index = np.empty((2, both.nnz), np.int64)
+    edge_index[0] = np.repeat(np.arange(n), degrees)
+    edge_index[1] = both.indices
+    if weight is None:
+        return edge_index, None
+    with np.errstate(over="ignore"):
+        total = both.data.astype(np.float32)
+    refuse(name, "edge_weight", ~np.isfinite(total), both.data, "a sum that is finite in float32")
+    return edge_index, total
+
+
+def say_merged(given: int, directed: Any, both: Any, weighted: bool, notices: list[str]) -> None:
+    """Of `given` edges without loops, those given twice, in one direction, or with a weight for
+    each; directed and both: [N, N], as given and undirected."""
+    pairs, links = directed.nnz, both.nnz // 2
+    if again := given - pairs:
+        summed = ", their weights summed" if weighted else ""
         notices.append(f"{again} edges given again were merged{summed}")
     if one_way := 2 * links - pairs:
         text = f"{one_way} of {links} edges are given in one direction only"
         notices.append(f"{text}: the graph is taken as undirected")
-    if uneven := (directed != directed.T).nnz // 2 - one_way if weight is not None else 0:
+    if uneven := (directed != directed.T).nnz // 2 - one_way if weighted else 0:
         notices.append(f"{uneven} edges have a weight for each direction: the larger was kept")
-    if alone := int((np.diff(both.indptr) == 0).sum()):
-        notices.append(f"{alone} of {n} nodes have no edges")
-    edge_index = np.stack(both.nonzero()).astype(np.int64)
-    with np.errstate(over="ignore"):
-        total = both.data.astype(np.float32)
-    refuse(name, "edge_weight", ~np.isfinite(total), both.data, "a sum that is finite in float32")
-    return edge_index, None if weight is None else total
 
 
 def labels(name: str, a: Arrays, notices: list[str]) -> tuple[Array | None, Array | None]:

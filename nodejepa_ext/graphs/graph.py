@@ -188,7 +188,7 @@ def only(folder: Path, stem: str) -> Path | None:
 def sound(name: str, a: Arrays, split: int | None, notices: list[str]) -> Graph:
     """The arrays of the format as a graph, features as they are. GraphError: they are none."""
     x, n = checks.features(name, a, notices), checks.count(name, a)
-    if x is not None and len(x) > 1 and bool((x == x[:1]).all()):
+    if x is not None and len(x) > 1 and checks.constant(x):
         notices.append(f"{x.shape[1]} features are constant: they say nothing, and are left out")
         x = None
     node_id = checks.identifiers(name, a)
@@ -304,7 +304,7 @@ def write_graph(graph: Graph, path: str | Path, *, overwrite: bool = False) -> N
 
 def compact(x: Array) -> Arrays:
     """x [N, F] as whole numbers where they are, as CSR where that is smaller."""
-    if x.min() >= 0 and x.max() <= 255 and (x == np.round(x)).all():
+    if x.min() >= 0 and x.max() <= 255 and all((b == np.round(b)).all() for b in checks.blocks(x)):
         x = x.astype(np.uint8)
     if np.count_nonzero(x) * (x.itemsize + np.dtype(np.int32).itemsize) > x.nbytes:
         return {"x": x}
