@@ -88,8 +88,11 @@ class Texts:
         whole = pa.chunked_array(self.parts).unify_dictionaries()
         self.parts.clear()
         names = whole.chunk(0).dictionary
-        codes = [chunk.indices.to_numpy(zero_copy_only=False) for chunk in whole.chunks]
-        return Ids(joined(codes), names)
+        codes = joined([chunk.indices.to_numpy(zero_copy_only=False) for chunk in whole.chunks])
+        numbers = whole_numbers(names)  # without the blanks around them
+        if numbers is not None and abs_max(numbers) < MOST:
+            return Ids(numbers[codes], None)
+        return Ids(codes, names)
 
 
 def joined(parts: list[Array]) -> Array:
