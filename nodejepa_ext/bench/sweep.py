@@ -24,10 +24,10 @@ from uuid import uuid4
 import optuna
 from optuna.trial import FrozenTrial
 
+from nodejepa_ext.sweep.plan import PRUNERS, Plan
 from nodejepa_ext.sweep.pool import Sweep
 from nodejepa_ext.sweep.space import Range, Space, read_space
 from nodejepa_ext.sweep.storage import open_store
-from nodejepa_ext.sweep.study import PRUNERS, Plan
 from nodejepa_ext.sweep.trial import REPORTS
 from nodejepa_ext.workers.machine import processor
 from nodejepa_ext.workers.seats import cores

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nodejepa_ext.commands.console import on_terminate, print_json, print_parts, say, sentences
+from nodejepa_ext.sweep.repeats import MOST as ATTEMPTS
 
 if TYPE_CHECKING:
+    from nodejepa_ext.sweep.plan import Plan
     from nodejepa_ext.sweep.pool import Status
-    from nodejepa_ext.sweep.study import Plan
     from run_full import Config
 
-EXAMPLES = """\b
+EXAMPLES = f"""\b
 Examples:
 nodejepa-ext sweep --gpus 4
 nodejepa-ext sweep --workers 2 --graphs cora --trials 40 --space space.toml --out sweeps/cora
@@ -27,8 +28,9 @@ nodejepa-ext sweep --storage postgresql://user@host/db --study cora-7 --gpus 4  
 
 All other options are those of run_full.py (see its --help): they fix a field for all trials.
 Defaults here: --preset best --seeds 2 --out results/sweep/<graphs>. The same command continues a
-sweep. Exit codes: 0; 1 storage failed; 2 usage; 3 damaged files; 5 trials failed, or
-are unfinished; 130, 143 interrupted, nothing finished being lost.
+sweep, and runs again what the machine failed, up to {ATTEMPTS} attempts a trial. Exit codes: 0;
+1 storage failed; 2 usage; 3 damaged files; 5 trials failed, or are unfinished; 130, 143
+interrupted, nothing finished being lost.
 """
 CONTEXT = {"allow_extra_args": True, "ignore_unknown_options": True}
 PROG = "nodejepa-ext sweep"
@@ -146,8 +148,8 @@ def plan(
     """The options as a plan. ValueError: they do not go together."""
     import run_full
     from nodejepa_ext.files import file_name
+    from nodejepa_ext.sweep.plan import PRUNERS, Plan
     from nodejepa_ext.sweep.space import FIELDS, read_space
-    from nodejepa_ext.sweep.study import PRUNERS, Plan
 
     for flag, value, valid in (
         ("--objective", limits["objective"], ("val", "rankme")),

@@ -82,7 +82,8 @@ PLAN = {  # of a study
     "seeds": [int],
     "rounds": {"best": int, "seeds": [int]},
 }
-ATTRIBUTES = {  # of a trial
+PLACED = {"device?": str, "precision?": str, "revisions?": Each(int)}  # of a study and a trial
+ATTRIBUTES = PLACED | {  # of a trial
     "outcome?": str,
     "message?": str,
     "config?": dict,
@@ -117,6 +118,13 @@ def planned(study: str, plan: Any) -> Report:
     check(f"study {study}, plan", plan, PLAN)
     found: Report = plan
     return found
+
+
+def placed(study: str, found: Any) -> Report:
+    """Where the study says that it is trained, if it says so. Damaged: no place."""
+    own: Report = {} if found is None else found
+    check(f"study {study}, place", own, PLACED)
+    return own
 
 
 def attributes(study: str, number: int, found: Any) -> Report:

@@ -16,6 +16,8 @@ from nodejepa_ext.ablation.revisions import ALWAYS
 from nodejepa_ext.parts.choice import differences
 from run_full import Config
 
+PLACE = "place"  # a study's attribute: where it is trained
+
 
 def ran_on(cfg: Config) -> dict[str, Any]:
     """{"device": its kind, "precision": fp32 or bf16, "revisions"} of a configuration here."""
@@ -28,12 +30,12 @@ def ran_on(cfg: Config) -> dict[str, Any]:
     return {"device": kind, "precision": "bf16" if half else "fp32", "revisions": ALWAYS}
 
 
-def moved(trials: list[FrozenTrial], cfg: Config) -> list[str]:
-    """How the last of them that says so ran otherwise than cfg would here: it makes other numbers.
-    What a trial does not say is not compared."""
-    here = ran_on(cfg)
-    for trial in reversed(trials):
-        there = {k: v for k, v in trial.user_attrs.items() if k in here}
+def moved(study: dict[str, Any], trials: list[FrozenTrial], here: dict[str, Any]) -> list[str]:
+    """How the study ran otherwise than here, which makes other numbers: as its place says or, if
+    that is empty, the last trial that says so. What neither says is not compared."""
+    said = [study, *(trial.user_attrs for trial in reversed(trials))]
+    for attributes in said:
+        there = {name: attributes[name] for name in here if name in attributes}
         if there:
             return differences(there, {name: here[name] for name in there})
     return []

@@ -14,7 +14,8 @@ from dataclasses import asdict
 from typing import NamedTuple
 
 from nodejepa_ext.sweep.journal import Store
-from nodejepa_ext.sweep.study import GraphSweep, Plan, folder, verdict
+from nodejepa_ext.sweep.plan import Plan, folder
+from nodejepa_ext.sweep.study import GraphSweep, verdict
 from nodejepa_ext.workers.supervisor import Job, Outcome, run_jobs
 from run_full import RunError
 

@@ -6,13 +6,16 @@ repetition is a trial of its own, with "retry_of" in its user attributes, so tha
 
 from __future__ import annotations
 
-from optuna.trial import FrozenTrial, TrialState
+from typing import TYPE_CHECKING
 
 from nodejepa_ext.workers.faults import MACHINE, fault
 
+if TYPE_CHECKING:  # a report that was written before is shown without Optuna
+    from optuna.trial import FrozenTrial
+
 MOST = 10  # attempts at a trial, interruptions apart, each of which may be tried at two seats
+GIVEN_UP = "given up"
 INTERRUPTED = "interrupted"  # message of a trial that Ctrl-C or SIGTERM cut short
-ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
 def originals(trials: list[FrozenTrial]) -> int:
@@ -22,14 +25,14 @@ def originals(trials: list[FrozenTrial]) -> int:
 
 def lost(trial: FrozenTrial) -> bool:
     """Its supervisor died, or was interrupted."""
-    return trial.state == TrialState.FAIL and trial.user_attrs.get("outcome") == "lost"
+    return trial.state.name == "FAIL" and trial.user_attrs.get("outcome") == "lost"
 
 
 def broken(trial: FrozenTrial) -> bool:
     """It failed, and not by its settings."""
     attributes = trial.user_attrs
     kind = fault(attributes.get("outcome", ""), attributes.get("message", ""))
-    return trial.state == TrialState.FAIL and kind == MACHINE
+    return trial.state.name == "FAIL" and kind == MACHINE
 
 
 def attempts(trials: list[FrozenTrial], trial: FrozenTrial) -> int:
@@ -64,11 +67,11 @@ def given_up(trials: list[FrozenTrial]) -> list[FrozenTrial]:
 def unfinished(trials: list[FrozenTrial], search: bool) -> dict[str, list[int]]:
     """Kind -> numbers of the trials that are still to end. In a search, what waits is not asked for
     unless it repeats another."""
-    waiting = [t for t in trials if t.state == TrialState.WAITING]
+    waiting = [t for t in trials if t.state.name == "WAITING"]
     kinds = {
-        "running": [t for t in trials if t.state == TrialState.RUNNING],
+        "running": [t for t in trials if t.state.name == "RUNNING"],
         "waiting": [t for t in waiting if not search or "retry_of" in t.user_attrs],
         "to be run again": due(trials, start=True),
-        "given up": given_up(trials),
+        GIVEN_UP: given_up(trials),
     }
     return {kind: [t.number for t in found] for kind, found in kinds.items() if found}

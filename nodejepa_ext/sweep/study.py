@@ -14,8 +14,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
@@ -23,65 +21,17 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from nodejepa_ext.parts.choice import differences
 from nodejepa_ext.sweep.journal import Store
-from nodejepa_ext.sweep.kept import planned
-from nodejepa_ext.sweep.place import moved
-from nodejepa_ext.sweep.repeats import ENDED, INTERRUPTED, due, originals
+from nodejepa_ext.sweep.kept import placed, planned
+from nodejepa_ext.sweep.place import PLACE, moved, ran_on
+from nodejepa_ext.sweep.plan import PRUNERS, Attributes, Plan, folder
+from nodejepa_ext.sweep.repeats import INTERRUPTED, due, originals
 from nodejepa_ext.sweep.report import FINAL, RETIRED, ROUNDS, report
 from nodejepa_ext.sweep.rounds import settings
-from nodejepa_ext.sweep.space import Space
 from nodejepa_ext.sweep.trial import REPORTS
 from nodejepa_ext.workers.faults import MEMORY, fault
 from nodejepa_ext.workers.supervisor import Job, Outcome
-from run_full import Config
 
-PRUNERS: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
-    "asha": lambda: optuna.pruners.SuccessiveHalvingPruner(min_resource=4, reduction_factor=2),
-    "hyperband": lambda: optuna.pruners.HyperbandPruner(4, REPORTS, 2),
-    "median": optuna.pruners.MedianPruner,
-    "none": optuna.pruners.NopPruner,
-}
-
-Attributes = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is searched, how long, and by whom."""
-
-    spaces: dict[str, Space]  # by graph
-    enqueue: dict[str, list[Config]]  # by graph: tried first
-    objective: str  # "val" or "rankme"
-    seeds: list[int]  # of a trial
-    best: int  # configurations that run again
-    fresh: list[int]  # seeds that they run again on
-    final: bool  # score the winner on test nodes
-    trials: int  # a graph
-    budget: float  # seconds of search, for all graphs
-    pruner: str
-    out: Path
-    url: str | None  # of PostgreSQL; None: a journal in `out`
-    study: str  # its name there
-    data: Path | None  # folder of the graphs
-    workers: int
-    threads: int
-    devices: list[str] | None  # CUDA devices, one a worker
-    timeout: float  # seconds of a trial
-    recycle: int  # trials of a worker process
-    join: bool = False  # another supervisor works in `out`
-
-    @property
-    def prefix(self) -> str:
-        """Of the names of its studies."""
-        return f"{self.study}/" if self.study else ""
-
-    def of(self, graph: str) -> Attributes:
-        """What may not change once a study has it."""
-        space = self.spaces[graph]
-        attributes: Attributes = {"graph": graph, "base": asdict(space.base)}
-        attributes |= {"space": space.describe()}
-        attributes |= {"objective": self.objective, "seeds": self.seeds, "pruner": self.pruner}
-        attributes |= {"rounds": {"best": self.best, "seeds": self.fresh}, "sampler": "tpe"}
-        return json.loads(json.dumps(attributes))
+ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
 @dataclass
@@ -102,6 +52,7 @@ class GraphSweep:
         self.plan, self.graph, self.store, self.done = plan, graph, store, False
         self.name = plan.prefix + graph  # of the search
         self.base = configuration(asdict(plan.spaces[graph].base))
+        self.place = ran_on(plan.spaces[graph].base)  # as fields of a place are in no space
         self.began = math.inf  # when its first trial was drawn
         self.asked: dict[str, Asked] = {}  # by "study#number"
         self.studies: dict[str, optuna.Study] = {}
@@ -157,13 +108,15 @@ class GraphSweep:
 
     def agree(self) -> None:
         """The study's plan is this one, or becomes it."""
-        space = self.plan.spaces[self.graph]
         now, was = self.plan.of(self.graph), self.search.user_attrs.get("plan")
         if was is None:
+            self.search.set_user_attr(PLACE, self.place)
             self.search.set_user_attr("plan", now)
-        elif found := differences(planned(self.name, was), now) + moved(
-            self.search.get_trials(deepcopy=False), space.base
-        ):
+            return
+        place = placed(self.name, self.search.user_attrs.get(PLACE))
+        found = differences(planned(self.name, was), now)
+        found += moved(place, self.search.get_trials(deepcopy=False), self.place)
+        if found:
             raise ValueError(
                 f"study {self.search.study_name} was begun otherwise: {'; '.join(found)}. "
                 "The same options continue it; another --out or --study begins anew"
@@ -312,7 +265,8 @@ class GraphSweep:
 
     def job(self, study: optuna.Study, trial: Trial, config: Attributes, seeds: list[int]) -> Job:
         """What a worker is told of a trial, which is this process's from now on."""
-        trial.set_user_attr("config", config)
+        for name, value in {"config": config, **self.place}.items():
+            trial.set_user_attr(name, value)
         key, final = f"{study.study_name}#{trial.number}", study.study_name.endswith(FINAL)
         job: Job = {"graph": self.graph, "study": study.study_name, "number": trial.number}
         job |= {"key": key, "config": config, "seeds": seeds, "final": final}
@@ -342,6 +296,8 @@ class GraphSweep:
         # diverged, oom: what cannot be had is learnt from, as what is not worth having
         state = TrialState.PRUNED if name in ("pruned", "diverged", "oom") else TrialState.FAIL
         kept = {k: v for k, v in answer.items() if k not in ("value", "outcome", "message")}
+        known = trial.user_attrs
+        kept = {k: v for k, v in kept.items() if k not in known or known[k] != v}
         try:
             for key, value in {"outcome": name, "message": message, **kept}.items():
                 trial.set_user_attr(key, value)
@@ -376,10 +332,6 @@ class GraphSweep:
         runs = 0 if ended else max(0, self.plan.trials - searched) * len(self.plan.seeds)
         later = (self.plan.best + 1 + self.plan.final) * len(self.plan.fresh)
         return runs + max(0, later - sum(map(originals, ended.values())))
-
-
-def folder(plan: Plan) -> str | None:
-    return str(plan.data) if plan.data else None
 
 
 def configuration(config: Attributes) -> str:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from nodejepa_ext.sweep.repeats import GIVEN_UP, MOST
+
 Report = dict[str, Any]
 
 
@@ -84,7 +86,8 @@ def open_ends(part: Report) -> str:
     for phase, kinds in part.get("unfinished", {}).items():
         for kind, numbers in kinds.items():
             some = ", ".join(map(str, numbers[:10])) + ", ..." * (len(numbers) > 10)
-            parts.append(f"{phase}: {len(numbers)} {kind} (trial {some})")
+            told = f"{kind} after {MOST} attempts" if kind == GIVEN_UP else kind
+            parts.append(f"{phase}: {len(numbers)} {told} (trial {some})")
     if part["rounds"]["unfinished"] and "rounds" not in part.get("unfinished", {}):
         parts.append("rounds: not all configurations have all fresh seeds")
     return "; ".join(parts)

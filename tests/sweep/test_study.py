@@ -7,8 +7,8 @@
 4. Without --final no test figure is anywhere; with it, only in the winner's last runs.
 5. The same command again trains nothing, changes nothing and reports the same; more trials than
    before, once the rounds have begun, are declined in words.
-6. Another space, flag, seed, objective or round on an existing study is refused with the
-   difference, and not a byte changes; neither does another graph's study come to be.
+6. Another space, flag, seed, objective, round or kind of place on an existing study is refused with
+   the difference, and not a byte changes; neither does another graph's study come to be.
 7. Options that do not go together are refused in one sentence before anything starts.
 8. Test labels out of range change nothing but the final score.
 9. With --objective rankme labels are not there while it trains, and decide no value.
@@ -34,7 +34,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, create_trial
 from torch_geometric.data import Data
 from typer.testing import CliRunner, Result
 
@@ -42,6 +42,7 @@ import run_full
 from nodejepa_ext.commands import app
 from nodejepa_ext.commands.sweep import placed
 from nodejepa_ext.sweep import trial
+from nodejepa_ext.sweep.place import moved
 from nodejepa_ext.sweep.pool import Status
 from nodejepa_ext.sweep.storage import open_store
 from nodejepa_ext.sweep.study import verdict
@@ -303,13 +304,25 @@ def test_another_machine_is_refused(
     assert {a["device"] for a in attrs} == {"cpu"} and {a["card"] for a in attrs} == {None}
     assert all(a["revisions"]["probe"] == 1 and "objective" in a["revisions"] for a in attrs)
     here = {name: attrs[0][name] for name in ("device", "precision", "revisions")}
+    with open_store(swept.out, None, join=True, read_only=True) as store:
+        study = store.get_study_user_attrs(store.get_study_id_from_name("cora"))
+    assert study["place"] == here  # known before a trial is
     revisions = here["revisions"] | change.get("revisions", {})
     there = here | change | {"revisions": revisions}
-    monkeypatch.setattr("nodejepa_ext.sweep.place.ran_on", lambda cfg: there)
+    monkeypatch.setattr("nodejepa_ext.sweep.study.ran_on", lambda cfg: there)
     before = files(swept.out)
     done = invoke(swept.out, *ASKED)
     assert done.exit_code == 2 and "study cora was begun otherwise" in done.stderr, done.output
     assert said.replace("fp32", here["precision"]) in done.stderr and files(swept.out) == before
+
+
+def test_moved() -> None:
+    here = {"device": "cpu", "precision": "fp32", "revisions": {"probe": 1}}
+    old = create_trial(value=0.5)
+    there = create_trial(value=0.5, user_attrs=here | {"precision": "bf16", "config": {}})
+    assert moved({}, [], here) == moved({}, [old], here) == moved(here, [there], here) == []
+    assert moved({}, [there, old], here) == ["precision: bf16 -> fp32"]
+    assert moved(here | {"device": "cuda"}, [], here) == ["device: cuda -> cpu"]
 
 
 def test_another_space_is_refused(swept: Swept, tmp_path: Path) -> None:

@@ -238,6 +238,7 @@ def test_outcomes(labour: Labour) -> None:
     assert outcomes(found) == expected and "retired" not in done.stderr
     state = {"ok": "COMPLETE", "oom": "PRUNED", "diverged": "PRUNED"}
     assert states(found) == [state.get(outcome, "FAIL") for outcome in expected]
+    assert {trial.user_attrs["device"] for trial in found} == {"cpu"}  # failed ones as well
     assert {n: found[n].user_attrs["message"] for n in bad} == {
         2: "killed by SIGKILL, twice: out of memory, perhaps",
         4: "killed by SIGSEGV, twice",
@@ -371,10 +372,10 @@ def test_given_up(labour: Labour) -> None:
     for start in range(10):
         done = invoke(labour.out, *argv)
         assert done.exit_code == 5 and len(trials(labour.out)) == start + 1, done.output
-    assert "search: 1 given up (trial 9)" in done.stdout
+    assert "search: 1 given up after 10 attempts (trial 9)" in done.stdout
     done = invoke(labour.out, *argv)
     assert done.exit_code == 5 and len(trials(labour.out)) == 10
-    assert "search: 1 given up (trial 9)" in done.stderr
+    assert "search: 1 given up after 10 attempts (trial 9)" in done.stderr
 
 
 def test_supervisor_that_dies_again_and_again(labour: Labour) -> None:
