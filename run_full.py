@@ -65,7 +65,7 @@ def check_fields(settings: Any) -> None:
         good = isinstance(value, (int, float) if isinstance(f.default, float) else type(f.default))
         if good and valid:
             good = value in valid if isinstance(value, str) else valid[0] <= value <= valid[1]
-        if not good:
+        if not good or valid and isinstance(value, bool):
             raise ValueError(f"{f.name} = {value!r}: expected {f.metadata['help']}")
 
 

@@ -81,8 +81,19 @@ def parsed(place: str, payload: bytes, shape: Any = dict) -> Any:
         raise Damaged(f"{place}: nested too deeply, expected JSON") from None
     except ValueError as error:
         raise Damaged(f"{place}: {error}, expected JSON") from None
+    if rb"\ud" in payload.lower():  # half a character, which no file, picture or screen takes
+        written(place, found)
     check(place, found, shape)
     return found
+
+
+def written(place: str, found: Any) -> None:
+    """Damaged: a text in it is no Unicode."""
+    try:
+        json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        text = f"{error.object[error.start]!r} in a text"
+        raise Damaged(f"{place}: {text}, expected Unicode") from None
 
 
 def refuse(constant: str) -> None:

@@ -6,16 +6,18 @@ graph, arm, seed, every setting, and the revision of each component that decides
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import run_full
+from nodejepa_ext.files import atomic
 from nodejepa_ext.parts.choice import differences
-from nodejepa_ext.records import Damaged, check, read_bytes
+from nodejepa_ext.records import Damaged, check, read_bytes, written
 
 Row = dict[str, Any]
 SHAPE = {
@@ -24,8 +26,10 @@ SHAPE = {
     "seed": (int, None),
     "status": str,
     "val?": float,
+    "message?": str,
     "job": {"graph": str, "arm": str, "seed": (int, None)},
 }
+FIGURES = ("val", "effective_rank", "cosine", "cpu_seconds", "wall_seconds")  # of trained settings
 
 
 def key(row: Row) -> tuple[str, str, int]:
@@ -48,7 +52,7 @@ class Rows:
             if not read_only:
                 fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self.read(read_only)
-            self.file = None if read_only else self.path.open("a")
+            self.file = None if read_only else appending(self.path)
         except BaseException as error:
             self.close()
             if isinstance(error, BlockingIOError):
@@ -75,16 +79,11 @@ class Rows:
             raise run_full.RunError(str(error), 3) from None
         lines = text.splitlines(keepends=True)
         for number, line in enumerate(lines, 1):
-            try:
-                row = json.loads(line)
-                check("", row, SHAPE)
-                whole = key(row) if line.endswith(b"\n") else None
-            except (ValueError, RecursionError):
-                whole = None
-            if whole:
-                self.rows[whole] = row
-            elif number < len(lines):
-                raise run_full.RunError(f"{self.path}: line {number} is no row", 3)
+            row, wrong = parsed_row(line)
+            if not wrong:
+                self.rows[key(row)] = row
+            elif number < len(lines) or line.endswith(b"\n"):
+                raise run_full.RunError(f"{self.path}: line {number} is no row: {wrong}", 3)
             else:
                 self.dropped = f"{self.path}: dropped an unfinished last line"
                 if not read_only:
@@ -114,18 +113,49 @@ class Rows:
         """Moves rows to old_rows-<UTC time>.jsonl beside; written in full before any is removed."""
         aside = self.path.with_name(f"old_rows-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
         aside = aside.with_suffix(".jsonl")
-        write(aside, [row for k, row in self.rows.items() if k in keys], "a")
+        with appending(aside) as file:
+            file.writelines(json.dumps(row) + "\n" for k, row in self.rows.items() if k in keys)
+            file.flush()
+            os.fsync(file.fileno())
         self.rows = {k: row for k, row in self.rows.items() if k not in keys}
         self.file.close()
-        temp = self.path.with_suffix(".tmp")
-        write(temp, list(self.rows.values()), "w")
-        temp.replace(self.path)
-        self.file = self.path.open("a")
+        with atomic(self.path) as file:
+            file.writelines(json.dumps(row).encode() + b"\n" for row in self.rows.values())
+        self.file = appending(self.path)
         return aside
 
 
-def write(path: Path, rows: list[Row], mode: str) -> None:
-    with path.open(mode) as file:
-        file.writelines(json.dumps(row) + "\n" for row in rows)
-        file.flush()
-        os.fsync(file.fileno())
+def appending(path: Path) -> TextIO:
+    """Opened to be added to. OSError: it is a link, or cannot be."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.fdopen(os.open(path, flags, 0o666), "a")
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise OSError(errno.ELOOP, "is a link, expected a file", str(path)) from None
+
+
+def parsed_row(line: bytes) -> tuple[Row, str]:
+    """The row of a line, and what is wrong with it, "" if nothing is."""
+    try:
+        row: Row = json.loads(line)
+        check("row", row, SHAPE)
+        written("row", row)
+    except RecursionError:
+        return {}, "nested too deeply"
+    except ValueError as error:
+        return {}, str(error)
+    if not line.endswith(b"\n"):
+        return row, "cut off"
+    for name in figures_of(row):
+        if type(row.get(name)) not in (int, float):  # which may be not finite
+            return row, f"{name} = {row.get(name)!r}"[:150] + ": expected a number"
+    return row, ""
+
+
+def figures_of(row: Row) -> tuple[str, ...]:
+    """What a report needs of it, where settings were trained."""
+    if row["status"] != "ok" or "config" not in row["job"]:
+        return ("wall_seconds",)
+    return (*FIGURES, "test") if row["job"].get("final") is True else FIGURES

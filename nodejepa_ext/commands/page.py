@@ -84,17 +84,17 @@ def built(folder: Path, how: dict[str, Any]) -> Page:
 
     if not folder.is_dir():
         raise ResultsError(f"{folder}: no such folder, expected one of train, ablate or sweep")
-    if (folder / "run.json").is_file():
+    if (folder / "run.json").exists():
         from nodejepa_ext.plots import page_run
 
         return page_run.build(folder, say, **how)
     if how["evaluation"]:
         raise ValueError("--evaluation: of a train run only")
-    if (folder / ablation.ROWS).is_file():
+    if (folder / ablation.ROWS).exists():
         from nodejepa_ext.plots import page_ablation
 
         return page_ablation.build(folder, say)
-    if any((folder / name).is_file() for name in sweep.FILES):
+    if any((folder / name).exists() for name in sweep.FILES):
         from nodejepa_ext.plots import page_sweep
 
         return page_sweep.build(folder, say)

@@ -24,7 +24,8 @@ nodejepa-ext plot sweeps/first
 Written: curves.png of a run, and map_<graph>.png where it has embeddings.npz, of a run of `train`
 map.png; ablation-<graph>.png of an ablation or a table, sweep-<graph>.png of a sweep. All in one
 file, to be hovered and searched: nodejepa-ext page.
-Exit codes: 0; 2 usage, or a file that cannot be written; 3 a folder that cannot be drawn.
+Exit codes: 0; 2 usage, or a file that cannot be written; 3 a folder that cannot be drawn;
+4 a model that does not verify.
 """
 
 
@@ -49,13 +50,13 @@ def plot(
         from nodejepa_ext.plots import ablation, run, sweep
 
         draw = run.draw
-        if (folder / ablation.ROWS).is_file():
+        if (folder / ablation.ROWS).exists():
             draw = ablation.draw
-        elif (folder / "run.json").is_file():
+        elif (folder / "run.json").exists():
             from nodejepa_ext.plots import train
 
             draw = train.draw
-        elif any((folder / name).is_file() for name in sweep.FILES):
+        elif any((folder / name).exists() for name in sweep.FILES):
             draw = sweep.draw
         written = draw(folder, out or folder, say)
     if as_json:

@@ -22,6 +22,7 @@ from nodejepa_ext.graphs.source import Source
 from nodejepa_ext.judging import tasks as evaluate
 from nodejepa_ext.judging.splits import node_splits
 from nodejepa_ext.parts.choice import Parts, seams
+from nodejepa_ext.records import Damaged, Each, check, read_json
 from nodejepa_ext.training import batches
 from nodejepa_ext.training.embeddings import graph_for
 from nodejepa_ext.training.folder import batch_nodes_of, load_model, read_run
@@ -35,6 +36,14 @@ Train = Callable[[Config, Data], tuple[Tensor, Embedder]]
 
 TASKS = ("linear", "knn", "cluster", "link")
 OURS = "Node-JEPA"
+FIGURE = {"mean": float, "std": (float, None)}
+FIGURES = {"linear": (), "knn": (), "cluster": ("nmi?", "ari?", "silhouette?")}  # a report's own
+METERS = {"effective_rank": float, "cosine": float, "min_std": float}
+SHAPE = {  # of a report that was kept
+    "graph": {"nodes": int, "dimensions": int},
+    "tasks": Each(Each(dict)),
+    "collapse": Each(METERS),
+}
 KS = (5, 10, 20)
 COLUMNS = {  # of the table of nodes: task, figure -> title; "": the report itself
     ("linear", ""): "linear",
@@ -75,6 +84,24 @@ def judge(
     n, width = z.shape
     about = {"nodes": n, "edges": data.edge_index.shape[1] // 2, "dimensions": width}
     return {"run": str(folder), "graph": about, "tasks": found, "collapse": collapse}
+
+
+def reported(path: Path) -> Report:
+    """A report of `judge` that was kept as JSON. Damaged: it is none that `tables` could show."""
+    found: Report = read_json(path, SHAPE)
+    for task, methods in found["tasks"].items():
+        place = f"{path}, tasks, {task}"
+        if task not in TASKS:
+            raise Damaged(f"{place}: expected some of {', '.join(TASKS)}")
+        wanted = methods.keys() if task == "link" else found["collapse"].keys()
+        if OURS not in methods:
+            raise Damaged(f"{place}: no {OURS}, expected one")
+        if methods.keys() != wanted:
+            raise Damaged(f"{place}: expected the methods of collapse, {', '.join(wanted)[:200]}")
+        names = FIGURES[task] if task != "link" else [n for n in methods[OURS] if n != "rows"]
+        shape = dict.fromkeys(names, FIGURE) if names else FIGURE
+        check(place, methods, Each(shape | {"rows": list}))
+    return found
 
 
 def chosen(names: str | None, data: Data, clusters: int | None, say: Say) -> list[str]:

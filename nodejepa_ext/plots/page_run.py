@@ -10,30 +10,17 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from nodejepa_ext.judging.report import OURS, tables
+from nodejepa_ext.judging.report import reported, tables
 from nodejepa_ext.parts.choice import Parts, effective
 from nodejepa_ext.plots import page, page_charts, page_map
 from nodejepa_ext.plots.page import Page
 from nodejepa_ext.plots.style import Notice, ResultsError
 from nodejepa_ext.plots.train import Trained, read
-from nodejepa_ext.records import Damaged, Each, read_json
+from nodejepa_ext.records import Damaged
 from nodejepa_ext.training.facts import describe
 from run_full import Config
 
 EVALUATION = "evaluation.json"
-FIGURES = {"mean?": (float, None), "std?": (float, None), "rows?": list}
-TASKS = {
-    "linear?": Each(FIGURES),
-    "knn?": Each(FIGURES),
-    "cluster?": Each({"rows": list}),
-    "link?": Each({"rows": list}),
-}
-METERS = {"effective_rank": float, "cosine": float, "min_std": float}
-SHAPE = {  # of EVALUATION
-    "graph": {"nodes": int, "dimensions": int},
-    "tasks": TASKS,
-    "collapse": Each(METERS),
-}
 MOST_COLUMNS = 60  # features whose names are listed
 FILES = {"source": "graph", "edges": "table of edges", "nodes": "table of nodes"}
 COUNTS = {  # what `describe` counts, and how it is called
@@ -75,7 +62,7 @@ def build(
         notice(text)
 
     found = evaluation or folder / EVALUATION
-    judged = read_evaluation(found) if evaluation or found.is_file() else None
+    judged = read_evaluation(found) if evaluation or found.exists() else None
     run = read(folder, hear)
     if judged is not None:
         same_run(found, judged, run)
@@ -100,13 +87,9 @@ def build(
 def read_evaluation(path: Path) -> dict[str, Any]:
     """ResultsError: not what `evaluate --json` prints."""
     try:
-        found: dict[str, Any] = read_json(path, SHAPE)
+        return reported(path)
     except Damaged as error:
         raise ResultsError(f"{error}, as nodejepa-ext evaluate --json prints it") from None
-    for task, methods in found["tasks"].items():
-        if methods and OURS not in methods:
-            raise ResultsError(f"{path}, tasks, {task}: no {OURS}, expected one")
-    return found
 
 
 def same_run(path: Path, judged: dict[str, Any], run: Trained) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nodejepa_ext.files import atomic, file_name
-from nodejepa_ext.records import read_bytes
+from nodejepa_ext.records import read_bytes, written
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,7 +63,7 @@ def complaint(row: Any, named: dict[str, type], meters: Set[str] = METERS.keys()
 
 def read_lines(path: Path, wrong_in: Callable[[Any], str], notice: Notice) -> list[dict[str, Any]]:
     """The file's lines. A last line that a crash cut short is left out, and noticed; ResultsError:
-    any other is not JSON, or something is `wrong_in` it."""
+    any other is not JSON, or something is `wrong_in` it. Damaged: a text is no Unicode."""
     rows, lines = [], read_bytes(path).splitlines()
     for number, line in enumerate(lines, 1):
         try:
@@ -73,6 +73,8 @@ def read_lines(path: Path, wrong_in: Callable[[Any], str], notice: Notice) -> li
                 notice(f"{path}, line {number}: cut short, left out")
                 continue
             raise ResultsError(f"{path}, line {number}: not JSON: {shortened(line)}") from None
+        if rb"\ud" in line.lower():
+            written(f"{path}, line {number}", row)
         if wrong := wrong_in(row):
             raise ResultsError(f"{path}, line {number}: {wrong}")
         rows.append(row)

@@ -20,14 +20,23 @@ import torch
 from torch import Tensor
 
 from nodejepa_ext.files import atomic
-from nodejepa_ext.records import Damaged, read_bytes
-from run_full import RunError, TrainState
+from nodejepa_ext.graphs.scaling import Scaling
+from nodejepa_ext.records import Damaged, check, read_bytes
+from run_full import Config, Encoder, RunError, TrainState
 
 FORMAT = 2  # 1: other names of weights
 KEPT = 2
 LARGEST = 1 << 40  # bytes of a file of tensors
 FILES = re.compile(r"step-\d{8,}\.(json|safetensors)")
 Tensors = dict[str, Tensor]
+UNSOUND = (
+    safetensors.SafetensorError,
+    KeyError,
+    IndexError,
+    TypeError,
+    ValueError,
+    RuntimeError,  # of torch, and of JSON nested too deeply
+)
 
 
 def write(path: Path, payload: bytes | str) -> str:
@@ -60,7 +69,7 @@ def unpack(state: TrainState, payload: bytes) -> None:
     """Sets all of a new state of the same settings. ValueError: the payload is none of its."""
     try:
         tensors = safetensors.torch.load(payload)
-        facts = json.loads(tensors.pop("facts").numpy().tobytes())
+        facts = sound(json.loads(tensors.pop("facts").numpy().tobytes()), state.cfg.epochs)
         for part, module in (
             ("encoder", state.encoder),
             ("target", state.target_encoder),
@@ -71,16 +80,54 @@ def unpack(state: TrainState, payload: bytes) -> None:
         for name, tensor in take(tensors, "optimizer").items():
             index, _, slot = name.partition(".")
             slots.setdefault(int(index), {})[slot] = tensor
+        for number, own in slots.items():
+            same_shapes(own, moments(state.optimizer, number))
         groups = state.optimizer.state_dict()["param_groups"]
         state.optimizer.load_state_dict({"state": slots, "param_groups": groups})
         for name, value in take(tensors, "stream").items():
             state.streams[name].set_state(value)
         device = next(state.encoder.parameters()).device
         weights = {k: t.to(device) for k, t in take(tensors, "best").items()}
+        if weights:
+            same_shapes(weights, state.encoder.state_dict())
+        if bool(weights) != bool(facts["best"]):
+            raise ValueError("best: expected its epoch and its weights, or neither")
         state.best = facts["best"] | ({"weights": weights} if weights else {})
         state.step, state.rows = facts["step"], facts["rows"]
-    except (safetensors.SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+    except UNSOUND as error:
         raise ValueError(f"no state of this run: {str(error)[:200]}") from None
+
+
+def sound(facts: Any, epochs: int) -> dict[str, Any]:
+    """What is no tensor of a state, of at most so many epochs. ValueError names what it is not."""
+    check("facts", facts, {"step": int, "best": {"epoch?": int, "val?": float}, "rows": [dict]})
+    step, epoch = facts["step"], facts["best"].get("epoch", 1)
+    if not 0 <= step <= epochs or not 1 <= epoch <= max(step, 1):
+        raise ValueError(f"step {step}, best {epoch}: expected at most {epochs}, and best before")
+    for number, row in enumerate(facts["rows"], 1):
+        numbers = all(type(value) in (int, float) for value in row.values())  # also not finite
+        if not numbers or row.get("epoch") != number or "loss" not in row:
+            raise ValueError(f"row {number}: expected its epoch, loss and other numbers")
+    if len(facts["rows"]) != step:
+        raise ValueError(f"{len(facts['rows'])} rows, expected {step}")
+    found: dict[str, Any] = facts
+    return found
+
+
+def moments(optimizer: torch.optim.Optimizer, number: int) -> Tensors:
+    """Tensors of the shapes that AdamW keeps of a parameter."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    own = parameters[number]
+    return {"step": torch.zeros(()), "exp_avg": own, "exp_avg_sq": own}
+
+
+def same_shapes(found: Tensors, wanted: Tensors) -> None:
+    """ValueError names the first tensor that is missing, of another shape or too many."""
+    for name in sorted(wanted.keys() | found.keys()):
+        shape = list(found[name].shape) if name in found else "missing"
+        other = list(wanted[name].shape) if name in wanted else "none"
+        if shape != other:
+            raise ValueError(f"{name}: {shape}, expected {other}")
 
 
 def take(tensors: Tensors, part: str) -> Tensors:
@@ -148,6 +195,28 @@ class Checkpoints:
             text = f"its manifest says {found[:200]!r}"
             raise ValueError(f"the file is {wanted.decode()}, {text}")
         return payload
+
+
+def encoder_of(cfg: Config, features: int, tensors: Tensors) -> Encoder:
+    """On the cpu, with these weights, which are compared before memory is taken for any. ValueError
+    names the first that is missing, of another shape or too many."""
+    with torch.random.fork_rng(devices=[]):
+        with torch.device("meta"):
+            same_shapes(tensors, Encoder(cfg, features).state_dict())
+        encoder = Encoder(cfg, features)
+    encoder.load_state_dict(tensors)
+    return encoder
+
+
+def scaling_of(rule: str, features: int, tensors: Tensors) -> Scaling:
+    """Taken out of the tensors of a model. ValueError: the rule needs others, or none."""
+    found = {name: tensors.pop(f"scaling.{name}", None) for name in ("mean", "scale")}
+    wanted = [features] if rule == "columns" else None
+    for name, tensor in found.items():
+        shape = None if tensor is None else list(tensor.shape)
+        if shape != wanted:
+            raise ValueError(f"scaling.{name}: {shape}, expected {wanted} for the rule {rule!r}")
+    return Scaling(rule, **found)
 
 
 def verify(path: Path, sha256: Any) -> bytes:

@@ -31,7 +31,7 @@ from nodejepa_ext.graphs.source import Source, Subject, read
 from nodejepa_ext.parts.choice import Parts, differences, effective, seams
 from nodejepa_ext.records import Damaged
 from nodejepa_ext.training import batches
-from nodejepa_ext.training.checkpoints import Checkpoints, verify, write
+from nodejepa_ext.training.checkpoints import Checkpoints, encoder_of, scaling_of, verify, write
 from nodejepa_ext.training.claim import FORMAT, MANIFEST, claimed, clear, manifest, vacant
 from nodejepa_ext.training.memory import check_memory, memory_errors
 from nodejepa_ext.training.settings import toml_of
@@ -96,7 +96,7 @@ def read_run(folder: Path) -> tuple[Meta, Config, Parts]:
         parts = Parts(**{k: v for k, v in settings.items() if k in extra})
         cfg = Config(**{k: v for k, v in settings.items() if k in core})
         batches.check(settings.get("batch_nodes", 0), parts)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{path}, settings: {error}") from None
     found = toml_of(toml) if toml.exists() else settings  # killed between the first two files
     if changed := differences(settings, found):
@@ -116,7 +116,8 @@ def same_subject(folder: Path, meta: Meta) -> Subject:
         raise RunError(f"{folder}: its graph cannot be read again: {error}", 3) from None
     if ready.sha256 != (wanted := meta["graph"]["sha256"]):
         where = source.source or source.edges
-        raise RunError(f"{where} has changed: SHA-256 {ready.sha256}, expected {wanted}", 3)
+        text = f"SHA-256 {ready.sha256}, expected {wanted} of {folder / MANIFEST}"
+        raise RunError(f"{where} has changed: {text}", 3)
     return ready
 
 
@@ -139,15 +140,13 @@ def load_model(folder: Path) -> Model:
         raise ValueError(f"{folder}: the run is {meta['status']}, {text}")
     path = folder / "model.safetensors"
     payload = verify(path, meta.get("files", {}).get(path.name))
+    rule, width = meta["graph"]["scaling"], meta["graph"]["features"]
     try:
         tensors = safetensors.torch.load(payload)
-    except safetensors.SafetensorError as error:
+        scaling = scaling_of(rule, width, tensors)
+        encoder = encoder_of(cfg, width, tensors).to(run_full.placement(cfg)[0])
+    except (safetensors.SafetensorError, ValueError) as error:
         raise RunError(f"{path}: {error}", 4) from None
-    rule, width = meta["graph"]["scaling"], meta["graph"]["features"]
-    scaling = Scaling(rule, *(tensors.pop(f"scaling.{k}", None) for k in ("mean", "scale")))
-    with torch.random.fork_rng(devices=[]):
-        encoder = run_full.Encoder(cfg, width).to(run_full.placement(cfg)[0])
-    encoder.load_state_dict(tensors)
     return Model(encoder.eval(), cfg, width, meta, scaling)
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import safetensors.torch
-import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
@@ -21,9 +20,9 @@ import run_full
 from nodejepa_ext.graphs.columns import Choices
 from nodejepa_ext.graphs.scaling import Scaling
 from nodejepa_ext.parts.choice import Parts
-from nodejepa_ext.records import Damaged, read_bytes, read_json
+from nodejepa_ext.records import read_bytes, read_json
 from nodejepa_ext.training import batches
-from nodejepa_ext.training.checkpoints import write
+from nodejepa_ext.training.checkpoints import encoder_of, scaling_of, write
 from run_full import Config, RunError
 
 TYPE = "node-jepa"
@@ -105,7 +104,7 @@ def save(model: Pretrained, folder: Path, trained: str, *, overwrite: bool = Fal
 
 def holds(folder: Path) -> bool:
     """Whether it is a folder of this layout, rather than one of a run."""
-    return (folder / CONFIG).is_file() and not (folder / "run.json").exists()
+    return (folder / CONFIG).exists() and not (folder / "run.json").exists()
 
 
 def load(folder: Path) -> Pretrained:
@@ -122,14 +121,10 @@ def load(folder: Path) -> Pretrained:
     path = folder / MODEL
     try:
         tensors = safetensors.torch.load(read_bytes(path, WEIGHTS))
-        mean, scale = (tensors.pop(f"scaling.{name}", None) for name in ("mean", "scale"))
-        with torch.random.fork_rng(devices=[]):
-            encoder = run_full.Encoder(cfg, settings["features"])
-        encoder.load_state_dict(tensors)
-    except (OSError, Damaged, safetensors.SafetensorError, RuntimeError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise RunError(f"{path}: {first}; expected the weights of {CONFIG}", 4) from None
-    scaling = Scaling(settings["scaling"], mean, scale)
+        scaling = scaling_of(settings["scaling"], settings["features"], tensors)
+        encoder = encoder_of(cfg, settings["features"], tensors)
+    except (OSError, ValueError, safetensors.SafetensorError) as error:
+        raise RunError(f"{path}: {error}; expected the weights of {CONFIG}", 4) from None
     encoder = encoder.to(run_full.placement(cfg)[0]).eval()
     return Pretrained(
         encoder,

@@ -7,6 +7,8 @@ Shapes: N nodes, E undirected edges, F features.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -180,10 +182,23 @@ def resolve(
     if (name := given.get("regulariser")) in OBJECTIVES:
         weight = {"regulariser_weight": OBJECTIVES[name][1]}
         given = weight | given | {"regulariser": "none", "objective": name}
-    parts = Parts(**{k: v for k, v in given.items() if k in extra})
-    core = {k: v for k, v in given.items() if k not in extra}
-    cfg = adapted(base, core) if own else replace(base, **core)
+    with named_file(args.config, toml, vars(args)):
+        parts = Parts(**{k: v for k, v in given.items() if k in extra})
+        core = {k: v for k, v in given.items() if k not in extra}
+        cfg = adapted(base, core) if own else replace(base, **core)
     return cfg if parts.views else replace(cfg, **RATES), parts
+
+
+@contextmanager
+def named_file(path: Path | None, toml: Settings, given: Settings) -> Iterator[None]:
+    """A ValueError about a field that the file has, and no option, names the file."""
+    try:
+        yield
+    except ValueError as error:
+        field = str(error).partition(" = ")[0]
+        if field not in toml or field in given:
+            raise
+        raise ValueError(f"{path}: {error}") from None
 
 
 def section_of(path: Path, graph: str) -> Settings:
