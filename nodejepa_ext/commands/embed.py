@@ -18,10 +18,12 @@ nodejepa-ext embed runs/mine --out emb.csv
 nodejepa-ext embed runs/mine --graph grown.npz --out emb.parquet
 nodejepa-ext embed hub/mine --graph grown.npz --out emb.csv
 nodejepa-ext embed runs/mine --graph edges.csv --nodes nodes.csv --out emb.npz --overwrite
+nodejepa-ext embed runs/mine --out emb.parquet --layout list
 
 SOURCE: as in `nodejepa-ext data check`: the training graph with more nodes and edges, or another
 with the same features in the same order, which are scaled as in training. Nothing is trained.
-.csv and .parquet: id, z0, z1 and so on; .npz: z and node_id; .npy: z, in the order of the nodes.
+.csv and .parquet: id, z0, z1 and so on, with --layout list id and z, a list, as vector stores read
+it; .npz: z and node_id; .npy: z, in the order of the nodes.
 Exit codes: 0; 2 usage, other features, or a file that cannot be written; 3 no sound graph;
 4 a model that does not verify.
 """
@@ -49,6 +51,9 @@ def embed(
     graph: Other = None,
     edges: Edges = None,
     nodes: Nodes = None,
+    layout: Annotated[
+        str, typer.Option(metavar="columns|list", help="Of .parquet: a column a number, or a list.")
+    ] = "columns",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE.")] = False,
 ) -> None:
     """Write the embedding of every node, with its id."""
@@ -58,7 +63,7 @@ def embed(
         from nodejepa_ext.training import embeddings, pretrained
         from nodejepa_ext.training.folder import Model, load_model
 
-        embeddings.writable(out, overwrite)
+        embeddings.writable(out, overwrite, layout)
         model = pretrained.load(run) if pretrained.holds(run) else load_model(run)
         source = source_of(graph, edges, nodes)
         if source is None and isinstance(model, Model):
@@ -67,5 +72,5 @@ def embed(
         for notice in read.notices:
             say(notice)
         z = model.embed(read.data).numpy()
-        embeddings.write(out, z, read.node_id, overwrite=overwrite)
+        embeddings.write(out, z, read.node_id, overwrite=overwrite, layout=layout)
         typer.echo(f"{z.shape[0]} nodes, {z.shape[1]} dimensions: {out}")

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,9 @@ from nodejepa_ext.training.folder import Model, source_graph
 from nodejepa_ext.training.pretrained import Pretrained
 
 SUFFIXES = (".npy", ".npz", ".csv", ".parquet")
+LAYOUTS = ("columns", "list")
+BATCH = 1 << 22  # numbers
+ODD = re.compile(r'[",\r\n]|^\s|\s$')  # ids that CSV quotes
 Floats = NDArray[np.float32]
 
 
@@ -57,22 +60,35 @@ def same_names(found: list[str] | None, trained: list[str] | None) -> None:
             raise ValueError(f"{text} of {len(trained)}, as in training")
 
 
-def writable(path: Path, overwrite: bool = False) -> None:
-    """Whether `write` could. ValueError: the name ends in none of `SUFFIXES`. OSError: there is a
-    file already, or no folder for it."""
+def writable(path: Path, overwrite: bool = False, layout: str = "columns") -> None:
+    """Whether `write` could. ValueError: the name ends in none of `SUFFIXES`, or the layout is not
+    one of `LAYOUTS`, or none that such a file has. OSError: there is a file already, or no folder
+    for it."""
     if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{path}: expected a name that ends in {', '.join(SUFFIXES)}")
+    if layout not in LAYOUTS:
+        raise ValueError(f"layout = {layout!r}: expected one of {', '.join(LAYOUTS)}")
+    if layout == "list" and path.suffix.lower() != ".parquet":
+        raise ValueError(f"{path}: layout = 'list', expected a name that ends in .parquet")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path.parent}: no such folder")
     if path.is_dir() or path.exists() and not overwrite:
         raise FileExistsError(f"{path}: is there already; --overwrite replaces a file")
 
 
-def write(path: Path, z: Floats, node_id: Array | None, *, overwrite: bool = False) -> None:
+def write(
+    path: Path,
+    z: Floats,
+    node_id: Array | None,
+    *,
+    overwrite: bool = False,
+    layout: str = "columns",
+) -> None:
     """z [N, D] and the nodes' ids [N], 0 to N - 1 if None. csv and parquet: columns id, z0, z1 and
-    so on; npz: z and node_id; npy: z alone, in the order of the nodes. Numbers read back as the
-    same float32. Errors: as in `writable`; OSError where writing fails, the old file being kept."""
-    writable(path, overwrite)
+    so on, or, parquet with layout "list", id and z, a list of D numbers in each row; npz: z and
+    node_id; npy: z alone, in the order of the nodes. Numbers read back as the same float32.
+    Errors: as in `writable`; OSError where writing fails, the old file being kept."""
+    writable(path, overwrite, layout)
     ids = np.arange(len(z)) if node_id is None else node_id
     with atomic(path) as file:
         match path.suffix.lower():
@@ -81,33 +97,63 @@ def write(path: Path, z: Floats, node_id: Array | None, *, overwrite: bool = Fal
             case ".npz":
                 np.savez(file, z=z, node_id=ids)
             case ".csv":
-                file.writelines(csv_lines(z, ids))
+                write_csv(file, z, ids)
             case ".parquet":
-                write_parquet(file, z, ids)
+                write_parquet(file, z, ids, layout)
+
+
+def batches(z: Floats, ids: Array, layout: str) -> Iterator[Any]:
+    """pyarrow's record batches of about BATCH numbers: the ids and z [N, D] in a layout; at least
+    one."""
+    import pyarrow as pa
+
+    step = max(BATCH // max(z.shape[1], 1), 1)
+    for start in range(0, max(len(z), 1), step):
+        part = z[start : start + step]  # [n, D]
+        # by Python's strings: numpy's end at a NUL in pyarrow
+        columns = [pa.array(ids[start : start + step].tolist(), id_type(ids))]
+        if layout == "list":
+            flat = pa.array(np.ascontiguousarray(part).ravel())
+            columns.append(pa.FixedSizeListArray.from_arrays(flat, z.shape[1]))
+            names = ["id", "z"]
+        else:
+            columns += [pa.array(np.ascontiguousarray(column)) for column in part.T]
+            names = header(z)
+        yield pa.record_batch(columns, names)
+
+
+def id_type(ids: Array) -> Any:
+    """pyarrow's, of ids [N]."""
+    import pyarrow as pa
+
+    return pa.int64() if ids.dtype.kind in "iu" else pa.string()
 
 
 def header(z: Floats) -> list[str]:
     return ["id", *(f"z{i}" for i in range(z.shape[1]))]
 
 
-def csv_lines(z: Floats, ids: Array) -> Iterator[bytes]:
-    """UTF-8, in chunks; a number has the fewest digits that give the same float32."""
-    yield ",".join(header(z)).encode() + b"\n"
-    for start in range(0, len(z), 1000):
-        rows = zip(ids[start : start + 1000].tolist(), z[start : start + 1000], strict=True)
-        lines = (",".join([quoted(str(name)), *row.astype(str)]) + "\n" for name, row in rows)
-        yield "".join(lines).encode()
+def write_csv(file: IO[bytes], z: Floats, ids: Array) -> None:
+    """UTF-8; a number has the fewest digits that give the same float32. All ids are quoted where
+    one needs it: by RFC 4180, or for the spaces around it."""
+    from pyarrow import csv
+
+    bare = ids.dtype.kind in "iu" or not any(map(ODD.search, ids.tolist()))
+    quoting = "none" if bare else "needed"
+    options = csv.WriteOptions(include_header=False, quoting_style=quoting)
+    file.write(",".join(header(z)).encode() + b"\n")
+    for batch in batches(z, ids, "columns"):
+        csv.write_csv(batch, file, options)
 
 
-def quoted(name: str) -> str:
-    """A cell of RFC 4180; spaces around a name are kept by quotes where a reader would strip."""
-    return '"' + name.replace('"', '""') + '"' if re.search(r'[",\r\n]|^\s|\s$', name) else name
-
-
-def write_parquet(file: IO[bytes], z: Floats, ids: Array) -> None:
-    """Columns id, z0, z1, ... of z [N, D]."""
-    import pyarrow as pa
+def write_parquet(file: IO[bytes], z: Floats, ids: Array, layout: str) -> None:
+    """Ids and z [N, D] in a layout, by groups of rows."""
     from pyarrow import parquet
 
-    columns = [pa.array(ids.tolist()), *(pa.array(column) for column in z.T)]
-    parquet.write_table(pa.table(columns, header(z)), file)
+    parts = batches(z, ids, layout)
+    first = next(parts)
+    # hardly a number of z is there twice: a dictionary would be built in vain
+    with parquet.ParquetWriter(file, first.schema, use_dictionary=False) as writer:
+        writer.write_batch(first)
+        for batch in parts:
+            writer.write_batch(batch)

@@ -9,6 +9,7 @@
 6. Usage exits 2, an unsound or changed graph 3, a model that does not verify 4: with sentences, and
    before any work where that can be known.
 7. --help imports nothing heavy.
+8. Parquet holds one list a node where that is asked for, and is read as features; batches join.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,6 +31,8 @@ from torch_geometric.data import Data
 from typer.testing import CliRunner, Result
 
 from nodejepa_ext.commands import app
+from nodejepa_ext.graphs.archives import Array
+from nodejepa_ext.graphs.graph import read_graph
 from nodejepa_ext.graphs.source import Source, read
 from nodejepa_ext.training import embeddings
 from nodejepa_ext.training import folder as runs
@@ -112,9 +116,42 @@ def test_any_ids_and_numbers(
 def test_ids_of_numbers(tmp_path: Path) -> None:
     z = np.array([[0.1, -1e-30], [3.4e38, 0.0]], np.float32)
     embeddings.write(tmp_path / "a.csv", z, None)
-    assert (tmp_path / "a.csv").read_text() == "id,z0,z1\n0,0.1,-1e-30\n1,3.4e+38,0.0\n"
+    assert (tmp_path / "a.csv").read_text() == "id,z0,z1\n0,0.1,-1e-30\n1,3.4e+38,0\n"
     embeddings.write(tmp_path / "b.parquet", z, np.array([7, 5]))
     assert parquet.read_table(tmp_path / "b.parquet")["id"].to_pylist() == [7, 5]
+
+
+@pytest.mark.parametrize("ids", [np.arange(7, 14), np.array([*ODD, "v5", "v6"])])
+def test_list_layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ids: Array) -> None:
+    z = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
+    monkeypatch.setattr(embeddings, "BATCH", 6)  # two rows
+    embeddings.write(tmp_path / "nodes.parquet", z, ids, layout="list")
+    table = parquet.read_table(tmp_path / "nodes.parquet")
+    assert table.column_names == ["id", "z"] and table["id"].to_pylist() == ids.tolist()
+    assert table.schema.field("z").type == pa.list_(pa.float32(), 3)
+    assert np.array_equal(np.array(table["z"].to_pylist(), np.float32), z)
+    ends = pa.table({"source": ids, "target": np.roll(ids, 1)})
+    parquet.write_table(ends, tmp_path / "edges.parquet")
+    again = read_graph(tmp_path, normalise="none")
+    assert again.data.x is not None and np.array_equal(again.data.x.numpy(), z)
+    embeddings.write(tmp_path / "a.csv", z, ids)
+    found, numbers = csv_of(tmp_path / "a.csv")
+    assert found == ids.astype(str).tolist() and np.array_equal(numbers, z)
+
+
+def test_layouts_of_files(folder: Path) -> None:
+    out = folder / "emb.parquet"
+    done = call(folder / "run", "--out", out, "--layout", "list")
+    assert done.exit_code == 0
+    kept = np.load(folder / "run/embeddings.npz")["z"]
+    assert np.array_equal(np.stack(parquet.read_table(out)["z"].to_numpy()), kept)
+    for name, layout, text in [
+        ("a.csv", "list", "expected a name that ends in .parquet"),
+        ("a.parquet", "rows", "layout = 'rows': expected one of columns, list"),
+    ]:
+        done = call(folder / "run", "--out", folder / name, "--layout", layout)
+        assert done.exit_code == 2 and text in done.stderr
+        assert not (folder / name).exists()
 
 
 def test_another_graph(folder: Path, data: Data) -> None:
