@@ -33,7 +33,7 @@ def write_communities(path: Path) -> None:
 
 
 def main(edges: Path, out: Path) -> None:
-    graph = read_graph(edges, normalise="none")  # data, node_id, classes, notices
+    graph = read_graph(edges)  # data, node_id, classes, notices
     model = NodeJEPA(epochs=60, hidden=128, out=32, seed=0)
     z = model.fit_transform(graph.data)  # [N, 32]
     for notice in dict.fromkeys([*graph.notices, *model.notices_]):

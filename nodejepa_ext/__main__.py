@@ -6,9 +6,12 @@ sentence too.
 
 import sys
 
+from nodejepa_ext.interrupts import guard
+
 
 def main() -> None:
     """Exits 0; 1 failed; 2 usage; 3 data; 130 interrupted; others as each verb's --help says."""
+    guard()
     try:
         from nodejepa_ext.commands import main as run
 

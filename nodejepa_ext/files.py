@@ -14,6 +14,7 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -44,10 +45,37 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
     except OSError as error:
         if error.filename not in (None, str(temp), temp):
             raise
-        raise OSError(error.errno, error.strerror, str(path)) from None
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from None
     finally:
         with suppress(OSError):
             temp.unlink()
+
+
+def appending(path: Path) -> FileIO:
+    """Opened for `append`, made if there is none. OSError names path: it is a link, or no regular
+    file, or cannot be opened."""
+
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+
+    replaced_mode(path)
+    return open(str(path), "ab", buffering=0, opener=opener)
+
+
+def append(file: FileIO, payload: bytes, durable: bool = True) -> None:
+    """At the end of a file of `appending`, whole or not at all; durable: on disk when this returns.
+    OSError names the file, which is as long as before."""
+    end = os.fstat(file.fileno()).st_size
+    try:
+        rest = memoryview(payload)
+        while rest:
+            rest = rest[file.write(rest) :]
+        if durable:
+            os.fsync(file.fileno())
+    except OSError as error:
+        with suppress(OSError):
+            os.ftruncate(file.fileno(), end)
+        raise OSError(error.errno, error.strerror or str(error), str(file.name)) from None
 
 
 def replaced_mode(path: Path) -> int | None:

@@ -196,7 +196,7 @@ def test_python_runs(
     header = ",".join(f"f{i}" for i in range(data.x.shape[1]))
     nodes = (",".join(map(str, [f"v{i}", *row])) for i, row in enumerate(data.x.tolist()))
     (tmp_path / "mygraph/nodes.csv").write_text("\n".join([f"id,{header}", *nodes]))
-    write_graph(read_graph("mygraph/", normalise="none"), "grown.npz")
+    write_graph(read_graph("mygraph/"), "grown.npz")
     names = {"torch": torch, "run_full": run_full, "cfg": cfg, "data": data, "y": data.y}
     blocks = re.findall(r"```python\n(.*?)```", PAGES[page], re.DOTALL)
     assert len(blocks) >= 2

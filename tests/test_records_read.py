@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -108,8 +109,8 @@ def make_rows(home: Path) -> None:
             row |= {"status": "ok", "job": job, "val": 0.6, "effective_rank": 3.0, "cosine": 0.1}
             row |= {"min_std": 0.1, "cpu_seconds": 1.0, "wall_seconds": 1.0, "curve": curve}
             file.write(json.dumps(row) + "\n")
-    os.chdir(home)
-    done = CliRunner().invoke(app, ABLATE)  # all are there: it only reports
+    with contextlib.chdir(home):
+        done = CliRunner().invoke(app, ABLATE)  # all are there: it only reports
     assert done.exit_code == 0, done.output
 
 
@@ -304,7 +305,7 @@ def place(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     """A copy of all, as working folder. Nothing is trained by `ablate`, whose workers would be."""
     monkeypatch.setattr(ablation, "run_jobs", lambda *_, **__: iter(()))
     handlers = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)}
-    os.chdir(home)
+    monkeypatch.chdir(home)  # which is where it was at the end
     yield tmp_path
     for number, handler in handlers.items():
         signal.signal(number, handler)

@@ -6,16 +6,16 @@ graph, arm, seed, every setting, and the revision of each component that decides
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import os
 import time
+from io import FileIO
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import run_full
-from nodejepa_ext.files import atomic
+from nodejepa_ext.files import append, appending, atomic
 from nodejepa_ext.parts.choice import differences
 from nodejepa_ext.records import Damaged, check, read_bytes, written
 
@@ -29,6 +29,8 @@ SHAPE = {
     "message?": str,
     "job": {"graph": str, "arm": str, "seed": (int, None)},
 }
+WRITTEN = ("report.md", "report.json", "compare.png")  # beside the rows, by the verbs
+BEGINS = b'{"graph": '  # every row
 FIGURES = ("val", "effective_rank", "cosine", "cpu_seconds", "wall_seconds")  # of trained settings
 
 
@@ -38,21 +40,23 @@ def key(row: Row) -> tuple[str, str, int]:
 
 class Rows:
     """The rows of one folder, which one process at a time may hold; read_only: a look at them that
-    creates and changes nothing. ValueError: another process holds them."""
+    creates and changes nothing. ValueError: another process holds them, or the folder has no rows,
+    but files that are to be written beside them."""
 
     def __init__(self, folder: Path, read_only: bool = False) -> None:
         self.path, self.rows = folder / "rows.jsonl", dict[tuple[str, str, int], Row]()
         self.dropped = ""  # says that a torn last line was
-        self.file: Any = None
+        self.file: FileIO | None = None
         self.lock = -1
         if not read_only:
+            vacant(folder)
             folder.mkdir(parents=True, exist_ok=True)
             self.lock = os.open(folder, os.O_RDONLY)
         try:
             if not read_only:
                 fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self.read(read_only)
-            self.file = None if read_only else appending(self.path)
+                self.file = appending(self.path)
+            self.read()
         except BaseException as error:
             self.close()
             if isinstance(error, BlockingIOError):
@@ -71,8 +75,8 @@ class Rows:
         if self.lock >= 0:
             os.close(self.lock)  # which ends the lock
 
-    def read(self, read_only: bool) -> None:
-        """RunError 3: a line other than the last is no row. A torn last line is cut off."""
+    def read(self) -> None:
+        """RunError 3: a line is no row. The last one is cut off, if it is the beginning of one."""
         try:
             text = read_bytes(self.path) if self.path.exists() else b""
         except Damaged as error:
@@ -82,18 +86,17 @@ class Rows:
             row, wrong = parsed_row(line)
             if not wrong:
                 self.rows[key(row)] = row
-            elif number < len(lines) or line.endswith(b"\n"):
+            elif line.endswith(b"\n") or not (line.startswith(BEGINS) or BEGINS.startswith(line)):
                 raise run_full.RunError(f"{self.path}: line {number} is no row: {wrong}", 3)
             else:
                 self.dropped = f"{self.path}: dropped an unfinished last line"
-                if not read_only:
-                    os.truncate(self.path, len(text) - len(line))
+                if self.file:
+                    self.file.truncate(len(text) - len(line))
 
     def add(self, row: Row) -> None:
-        """On disk when this returns."""
-        self.file.write(json.dumps(row) + "\n")
-        self.file.flush()
-        os.fsync(self.file.fileno())
+        """On disk when this returns. OSError: it cannot be, and all rows are as before."""
+        assert self.file is not None
+        append(self.file, json.dumps(row).encode() + b"\n")
         self.rows[key(row)] = row
 
     def finished(self, job: Row) -> bool:
@@ -113,27 +116,25 @@ class Rows:
         """Moves rows to old_rows-<UTC time>.jsonl beside; written in full before any is removed."""
         aside = self.path.with_name(f"old_rows-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
         aside = aside.with_suffix(".jsonl")
+        moved = [json.dumps(row) + "\n" for k, row in self.rows.items() if k in keys]
         with appending(aside) as file:
-            file.writelines(json.dumps(row) + "\n" for k, row in self.rows.items() if k in keys)
-            file.flush()
-            os.fsync(file.fileno())
+            append(file, "".join(moved).encode())
         self.rows = {k: row for k, row in self.rows.items() if k not in keys}
-        self.file.close()
-        with atomic(self.path) as file:
-            file.writelines(json.dumps(row).encode() + b"\n" for row in self.rows.values())
+        if self.file:
+            self.file.close()
+        with atomic(self.path) as whole:
+            whole.writelines(json.dumps(row).encode() + b"\n" for row in self.rows.values())
         self.file = appending(self.path)
         return aside
 
 
-def appending(path: Path) -> TextIO:
-    """Opened to be added to. OSError: it is a link, or cannot be."""
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        return os.fdopen(os.open(path, flags, 0o666), "a")
-    except OSError as error:
-        if error.errno != errno.ELOOP:
-            raise
-        raise OSError(errno.ELOOP, "is a link, expected a file", str(path)) from None
+def vacant(folder: Path) -> None:
+    """ValueError: without rows, and with a file that a verb would replace: not of an ablation."""
+    if (folder / "rows.jsonl").exists():
+        return
+    if held := [name for name in WRITTEN if os.path.lexists(folder / name)]:
+        text = f"{', '.join(held)} without rows.jsonl: not of an ablation, nothing is replaced"
+        raise ValueError(f"{folder}: {text}")
 
 
 def parsed_row(line: bytes) -> tuple[Row, str]:

@@ -10,12 +10,15 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any, Self
 
 import typer
 
+from nodejepa_ext.interrupts import end_of_import
 from nodejepa_ext.records import Damaged
 
+NO_MEMORY = "can't allocate memory"  # as torch has it in a RuntimeError
 SECONDS = 10.0  # between plain lines of progress
 
 
@@ -35,7 +38,7 @@ def refusal(error: Exception) -> tuple[Sequence[str], int] | None:
     """The sentences and the exit code of an error that a user can mend; None: it is none."""
     if isinstance(error, Damaged):
         return [str(error)], 3
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or NO_MEMORY in str(error):
         return ["out of memory; a smaller graph, or more memory, is needed"], 6
     if isinstance(error, OSError) and error.filename and error.strerror:
         return [f"{error.filename}: {error.strerror}"], 2
@@ -73,7 +76,8 @@ def sentences(prog: str, interrupted: str = "interrupted; nothing was written") 
 def on_terminate(message: str) -> None:
     """SIGTERM is as Ctrl-C, with these words and code 143."""
 
-    def terminate(*_: Any) -> None:
+    def terminate(number: int, frame: FrameType | None) -> None:
+        end_of_import(frame, message, 143)
         raise KeyboardInterrupt(message, 143)
 
     signal.signal(signal.SIGTERM, terminate)

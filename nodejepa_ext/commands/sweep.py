@@ -224,6 +224,7 @@ def carry_out(plan: Plan, grace: float, dry: bool, as_json: bool, drop_damaged: 
     import optuna
 
     from nodejepa_ext.sweep import report as sweep_report
+    from nodejepa_ext.sweep.ours import claim
     from nodejepa_ext.sweep.pool import Sweep, dry_run
     from nodejepa_ext.sweep.storage import open_store
     from nodejepa_ext.sweep.words import open_ends
@@ -235,6 +236,7 @@ def carry_out(plan: Plan, grace: float, dry: bool, as_json: bool, drop_damaged: 
     if dry:
         say(dry_run(plan))
         return 0
+    claim(plan.out)
     plan.out.mkdir(parents=True, exist_ok=True)
     how: dict[str, Any] = {"join": plan.join, "grace": grace, "drop_damaged": drop_damaged}
     with open_store(plan.out, plan.url, **how, on_event=say) as store:

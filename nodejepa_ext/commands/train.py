@@ -11,12 +11,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nodejepa_ext.commands.console import Progress, say, sentences
 from nodejepa_ext.commands.data import Features, Label, NotFeatures, Weight, choices_of
+from nodejepa_ext.interrupts import end_of_import
 
 if TYPE_CHECKING:
     from nodejepa_ext.graphs.source import Subject
@@ -62,7 +64,9 @@ class Stop:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self.handle)
 
-    def handle(self, number: int, _: Any) -> None:
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        if not self.gentle:  # nothing is to be kept yet
+            end_of_import(frame, "stopped at once", 128 + number)
         if self.code or not self.gentle:
             raise KeyboardInterrupt("stopped at once", 128 + number)
         self.code = 128 + number

@@ -62,6 +62,7 @@ LAYOUTS = {  # what tells a layout
     "Shchur et al. 2018": {"adj_indices", "adj_indptr", "adj_shape"},
     "Platonov et al. 2023": {"node_features", "edges"},
 }
+NO_MEMORY = "can't allocate memory"  # as torch has it in a RuntimeError
 BOMB = 256 << 20, 200  # bytes unpacked, times the packed size: beyond both, no graph
 
 
@@ -111,12 +112,15 @@ def refuse_large(place: str, size: int) -> None:
 
 @contextmanager
 def distrust(place: str, expected: str) -> Iterator[None]:
-    """A broken or hostile file may raise anything in here: it becomes a GraphError."""
+    """A broken or hostile file may raise anything in here: it becomes a GraphError, but for
+    MemoryError."""
     try:
         yield
-    except GraphError:
+    except (GraphError, MemoryError):
         raise
     except Exception as error:
+        if NO_MEMORY in str(error):
+            raise MemoryError from None
         asked = re.search(r"GLOBAL (\S+)", str(error))  # torch names what it refused to import
         why = f"it asks for {asked[1]}" if asked else reprlib.repr(str(error))
         raise GraphError(f"{place}: {why}, expected {expected}") from None
@@ -195,7 +199,10 @@ def read_npy(place: str, raw: bytes) -> Array:
         read = np.lib.format.read_array_header_2_0
         if np.lib.format.read_magic(stream) == (1, 0):
             read = np.lib.format.read_array_header_1_0
-        shape, fortran, dtype = read(stream)
+        try:
+            shape, fortran, dtype = read(stream)
+        except MemoryError:  # of Python's parser, by brackets within brackets
+            raise ValueError("a header too deep") from None
     held, size = len(raw) - stream.tell(), math.prod(shape) * dtype.itemsize
     if dtype.hasobject:
         raise GraphError(f"{place}: Python objects, never unpickled, expected numbers or strings")

@@ -124,13 +124,20 @@ def identifiers(name: str, a: Arrays) -> Array | None:
     if ids.dtype.kind in "iu" and (ids == np.arange(len(ids))).all():
         return None
     if ids.dtype.kind == "S":
-        ids = np.char.decode(ids, "utf-8", "backslashreplace")
+        ids = decoded(f"{name}, node_id", ids)
     if ids.dtype.kind == "U":
         refuse(name, "node_id", nul_within(ids), ids, "an id without NUL characters")
     again = np.ones(len(ids), bool)
     again[np.unique(ids, return_index=True)[1]] = False
     refuse(name, "node_id", again, ids, "an id once only")
     return ids
+
+
+def decoded(place: str, raw: Array) -> Array:
+    """Bytes [n] as strings. GraphError: they are too large."""
+    refuse_large(place, 4 * raw.nbytes)
+    texts: Array = np.char.decode(raw, "utf-8", "backslashreplace")
+    return texts
 
 
 def nul_within(texts: Array) -> Array:
@@ -204,11 +211,9 @@ def labels(name: str, a: Arrays, notices: list[str]) -> tuple[Array | None, Arra
         return None, None
     y = expect(name, a, "y", "biufUS", 1)
     if y.dtype.kind == "S":
-        y = np.char.decode(y, "utf-8", "backslashreplace")
-    if y.dtype.kind == "U" and (named := array_of(y[y != ""].tolist())).dtype.kind == "i":
-        whole = np.full(len(y), -1)
-        whole[y != ""] = named
-        y = whole
+        y = decoded(f"{name}, y", y)
+    if y.dtype.kind == "U":
+        y = whole_numbers(y)
     if y.dtype.kind == "f":
         odd = ~np.isfinite(y) | (np.abs(y) > 2**53) | (y != np.round(y))
         refuse(name, "y", odd & ~np.isnan(y), y, "a class, an integer")
@@ -235,6 +240,18 @@ def labels(name: str, a: Arrays, notices: list[str]) -> tuple[Array | None, Arra
         shown += ", ..."
     notices.append(f"classes 0 to {len(names) - 1} stand for {shown}")
     return out, names
+
+
+def whole_numbers(y: Array) -> Array:
+    """Strings [N] as integers, -1 for "", where all are integers as Python writes them."""
+    texts, codes = np.unique(y, return_inverse=True)
+    values = array_of(texts[texts != ""].tolist())
+    if values.dtype.kind != "i":
+        return y
+    whole = np.full(len(texts), -1)
+    whole[texts != ""] = values
+    numbers: Array = whole[codes]
+    return numbers
 
 
 def masks_of(

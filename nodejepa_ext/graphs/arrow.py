@@ -49,11 +49,14 @@ class Texts:
         self.empty = empty
 
     def add(self, values: Any) -> None:
-        """A pyarrow array of strings, none of them null, or integers [n]. Slow: one is too long, or
-        empty."""
+        """A pyarrow array of strings, by their codes or not, none of them null, or integers [n].
+        Slow: one is too long, or empty."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
+        if isinstance(values, pa.DictionaryArray):
+            self.parts.append(encoded_texts(values, self.empty))
+            return
         numbers = values if isinstance(values, np.ndarray) else whole_numbers(values)
         if numbers is not None and (not len(numbers) or abs_max(numbers) < MOST):
             self.parts.append(numbers)
@@ -147,7 +150,7 @@ def encoded_texts(values: Any, empty: bool) -> Any:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    encoded = pc.dictionary_encode(values)
+    encoded = values if isinstance(values, pa.DictionaryArray) else pc.dictionary_encode(values)
     names = pc.utf8_trim_whitespace(encoded.dictionary)
     if len(names):
         sizes = pc.binary_length(names)
@@ -190,7 +193,8 @@ class Codes:
         import pyarrow.compute as pc
 
         if isinstance(values, np.ndarray):
-            values = pc.cast(pa.array(values), pa.string())
+            values = pa.array(values)
+        values = pc.cast(values, pa.string())
         lowered = pc.utf8_lower(pc.utf8_trim_whitespace(values))
         places = pc.index_in(lowered, value_set=self.words)
         if places.null_count:

@@ -10,7 +10,8 @@ import numpy as np
 
 from nodejepa_ext.graphs.archives import Array, opened
 from nodejepa_ext.graphs.arrow import Slow
-from nodejepa_ext.graphs.rows import parquet_file
+from nodejepa_ext.graphs.cells import LONGEST
+from nodejepa_ext.graphs.rows import ROWS, ParquetFile, is_text
 
 CELLS = 1 << 22  # of a batch, at most, where that is not less than LEAST rows
 LEAST = 1 << 8
@@ -23,9 +24,8 @@ class Parquet:
         """GraphError: it would become too much."""
         self.path, self.row = path, 0
         with opened(path) as raw:
-            file, self.most = parquet_file(path, raw)
-            self.header: list[str] = list(file.schema_arrow.names)
-            self.rows: int = file.metadata.num_rows
+            file = ParquetFile(path, raw)
+            self.header, self.rows = file.header, file.rows
 
     def assume_less(self) -> bool:
         """Nothing was assumed."""
@@ -33,13 +33,12 @@ class Parquet:
 
     def batches(self, texts: Sequence[int], numbers: Sequence[int]) -> Iterator[list[Any]]:
         """The columns `texts`, as `text_of` has them, and then `numbers`, as they are."""
+        names = [self.header[i] for i in (*texts, *numbers)]
+        if len({*names}) < len(names):
+            raise Slow
+        rows = min(ROWS, max(CELLS // max(len(names), 1), LEAST))
         with opened(self.path) as raw:
-            file, _ = parquet_file(self.path, raw)
-            names = [self.header[i] for i in (*texts, *numbers)]
-            if len({*names}) < len(names):
-                raise Slow
-            rows = max(CELLS // max(len(names), 1), LEAST)
-            for batch in file.iter_batches(min(rows, self.most), columns=names, use_threads=False):
+            for batch in ParquetFile(self.path, raw).batches(names, rows):
                 place = {name: i for i, name in enumerate(batch.schema.names)}
                 held = batch.columns
                 columns = [held[place[name]] for name in names]
@@ -48,13 +47,15 @@ class Parquet:
 
 
 def text_of(values: Any) -> Any:
-    """A column of ids, labels or words as strings, "" where there is none, or as integers [n]; 3.0
-    is 3. Slow: of another kind."""
+    """A column of ids, labels or words as strings, by their codes or not, "" where there is none,
+    or as integers [n]; 3.0 is 3. Slow: of another kind."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     kind = values.type
     if pa.types.is_dictionary(kind):
+        if is_text(kind.value_type):
+            return coded(values)
         values, kind = pc.cast(values, kind.value_type), kind.value_type
     if pa.types.is_floating(kind):
         values = whole(values)
@@ -67,6 +68,23 @@ def text_of(values: Any) -> Any:
     elif not (pa.types.is_integer(kind) or is_text(kind)):
         raise Slow
     return pc.fill_null(pc.cast(values, pa.string()), "")
+
+
+def coded(values: Any) -> Any:
+    """Strings by their codes, with "" for none. Slow: one is too long for an id, or a label."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    names = values.dictionary
+    if names.null_count:
+        raise Slow
+    if len(names) and pc.max(pc.binary_length(names)).as_py() > LONGEST:
+        raise Slow
+    names, codes = pc.cast(names, pa.string()), pc.cast(values.indices, pa.int32())
+    if values.null_count:
+        codes = pc.fill_null(codes, len(names))
+        names = pa.concat_arrays([names, pa.array([""])])
+    return pa.DictionaryArray.from_arrays(codes, names)
 
 
 def whole(values: Any) -> Any:
@@ -84,9 +102,3 @@ def whole(values: Any) -> Any:
     if ((sizes > 0) & (sizes < 1e-3)).any() or values.type != pa.float64():
         raise Slow
     return pc.cast(values, pa.string())
-
-
-def is_text(kind: Any) -> bool:
-    import pyarrow as pa
-
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))

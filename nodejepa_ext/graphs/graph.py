@@ -55,7 +55,7 @@ def read_graph(
     edges: str | Path | None = None,
     nodes: str | Path | None = None,
     split: int | None = 0,
-    normalise: str = "auto",
+    normalise: str = "none",
     choices: Choices = CHOICES,
 ) -> Graph:
     """The graph in `source`: cora, citeseer or pubmed; a folder of edges.* and, if any, nodes.*;
@@ -66,9 +66,10 @@ def read_graph(
     so on, of train, val and test, or train, val and test of 0 and 1; all other columns are
     features. The graph is taken as undirected. Weights of one pair in one direction are summed, of
     its two directions the larger is kept. split: which of k masks; None: all [N, k]. normalise:
-    `rows`, by their sum as in run_full; `columns`, to mean 0 and variance 1; `auto`, rows where
-    features are not negative and at most a quarter not zero, else columns; `none`. choices: which
-    columns are what, where their names do not say.
+    `none`, features as they are, for what learns a scaling, as `NodeJEPA` and `train` do; `rows`,
+    by their sum as in run_full; `columns`, to mean 0 and variance 1; `auto`, rows where features
+    are not negative and at most a quarter not zero, else columns. choices: which columns are what,
+    where their names do not say.
 
     GraphError: no sound graph. ValueError: no such way of reading. ImportError: no pyarrow."""
     if normalise not in RULES:
@@ -276,8 +277,8 @@ def writable(path: str | Path, overwrite: bool = False) -> Path:
 
 def write_graph(graph: Graph, path: str | Path, *, overwrite: bool = False) -> None:
     """As .npz of the project's format, whole or not at all; `read_graph` gives the same graph. Of
-    the features it keeps what is in graph.data: read with normalise="none" and split=None to keep
-    what the source holds. OSError, ValueError: see `writable`."""
+    the features it keeps what is in graph.data: read with split=None to keep what the source
+    holds. OSError, ValueError: see `writable`."""
     path, data = writable(path, overwrite), graph.data
     one = data.edge_index[0] < data.edge_index[1]  # of the two directions
     arrays: Arrays = {"edge_index": data.edge_index[:, one].numpy()}

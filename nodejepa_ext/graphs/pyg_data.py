@@ -54,9 +54,10 @@ def matrix_edges(name: str, values: dict[str, Any], notices: list[str]) -> None:
     matrix = values.get("adj_t")
     if not isinstance(matrix, Tensor) or matrix.layout == torch.strided or "edge_index" in values:
         return
+    if matrix.dim() != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise GraphError(f"{name}, adj_t: {list(matrix.shape)}, expected [N, N]")
+    refuse_large(f"{name}, adj_t: {matrix.shape[0]} nodes", 64 * matrix.shape[0])
     coo = matrix.detach().cpu().to_sparse_coo().coalesce()
-    if coo.dim() != 2 or coo.shape[0] != coo.shape[1]:
-        raise GraphError(f"{name}, adj_t: {list(coo.shape)}, expected [N, N]")
     values["edge_index"] = coo.indices()
     values.setdefault("num_nodes", int(coo.shape[0]))
     if not bool((coo.values() == 1).all()):
@@ -90,6 +91,9 @@ def plain(name: str, key: str, value: Any) -> Arrays:
     if value.is_quantized or value.is_complex():
         raise GraphError(f"{name}, {key}: {value.dtype}, expected plain numbers")
     if key == "x" and value.layout in (torch.sparse_coo, torch.sparse_csr):
+        if value.dim() != 2:
+            raise GraphError(f"{name}, x: {list(value.shape)}, expected [N, F]")
+        refuse_large(f"{name}, x", 4 * value.shape[0] * max(value.shape[1], 1))
         coo = value.detach().cpu().float().to_sparse_coo().coalesce()
         entries = coo.values().numpy(), tuple(coo.indices().numpy())
         csr = sparse.csr_array(entries, tuple(coo.shape))

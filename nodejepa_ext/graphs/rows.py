@@ -23,7 +23,7 @@ from nodejepa_ext.graphs.archives import (
     refuse_large,
     refuse_unpacked,
 )
-from nodejepa_ext.graphs.cells import number
+from nodejepa_ext.graphs.cells import LONGEST, number
 from nodejepa_ext.graphs.columns import NAMES, SPLIT
 
 Rows = Iterator[tuple[int, list[Any]]]  # the row's number, its cells; the first may be a header
@@ -141,33 +141,69 @@ def blanks(line: str) -> list[str]:
 
 
 def parquet_rows(path: Path) -> Rows:
-    """The header as row 0, then row 1 and so on."""
+    """The header as row 0, then row 1 and so on; of long texts the beginning."""
     with opened(path) as raw, distrust(str(path), "a whole parquet file"):
-        file, most = parquet_file(path, raw)
-        yield 0, file.schema_arrow.names
-        batches = (batch.to_pydict().values() for batch in file.iter_batches(min(most, 8192)))
-        rows = itertools.chain.from_iterable(zip(*b, strict=True) for b in batches)
+        table = ParquetFile(path, raw)
+        yield 0, table.header
+        columns = (shortened(batch).to_pydict().values() for batch in table.batches())
+        rows = itertools.chain.from_iterable(zip(*c, strict=True) for c in columns)
         yield from enumerate(map(list, rows), 1)
 
 
-def parquet_file(path: Path, file: BinaryIO) -> tuple[Any, int]:
-    """Opened, with strings by their codes, so that one repeated is held once; and how many rows may
-    be read at a time. GraphError: it would become too much."""
-    from pyarrow import parquet
+def shortened(batch: Any) -> Any:
+    """A batch with no more of a text, which may be in all its rows, than tells that it is too
+    long."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
 
-    meta = parquet.read_metadata(file)
-    groups = [meta.row_group(i) for i in range(meta.num_row_groups)]
-    columns = [group.column(i) for group in groups for i in range(group.num_columns)]
-    cells = max(meta.num_rows * meta.num_columns, sum(column.num_values for column in columns))
-    refuse_unpacked(str(path), 4 * cells, path.stat().st_size)
-    refuse_large(str(path), sum(column.total_uncompressed_size for column in columns))
-    leaves = [meta.schema.column(i) for i in range(meta.num_columns)]
-    texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
-    most = ROWS
-    if any("DELTA_BYTE_ARRAY" in column.encodings for column in columns):
-        most = FEW  # a string may hold all of the one before: a page, as many as it has rows
-    file.seek(0)
-    return parquet.ParquetFile(file, read_dictionary=texts), most
+    columns = []
+    for values in batch.columns:
+        if pa.types.is_dictionary(values.type) and is_text(values.type.value_type):
+            names = pc.utf8_slice_codeunits(values.dictionary, 0, LONGEST + 1)
+            values = pa.DictionaryArray.from_arrays(values.indices, names)
+        columns.append(values)
+    return pa.RecordBatch.from_arrays(columns, batch.schema.names)
+
+
+def is_text(kind: Any) -> bool:
+    """Whether a type of pyarrow's is one of strings."""
+    import pyarrow as pa
+
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+class ParquetFile:
+    """Opened, with texts by their codes, so that one repeated is held once."""
+
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        """GraphError: it would become too much."""
+        from pyarrow import parquet
+
+        meta = parquet.read_metadata(file)
+        groups = [meta.row_group(i) for i in range(meta.num_row_groups)]
+        columns = [group.column(i) for group in groups for i in range(group.num_columns)]
+        cells = max(meta.num_rows * meta.num_columns, sum(c.num_values for c in columns))
+        refuse_unpacked(str(path), 4 * cells, path.stat().st_size)
+        refuse_large(str(path), sum(c.total_uncompressed_size for c in columns))
+        # a text may hold all of the one before: a page becomes as many pages as it has rows
+        self.shared = {c.path_in_schema for c in columns if "DELTA_BYTE_ARRAY" in c.encodings}
+        leaves = [meta.schema.column(i) for i in range(meta.num_columns)]
+        texts = {leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"} - self.shared
+        file.seek(0)
+        self.path = path
+        self.file = parquet.ParquetFile(file, read_dictionary=sorted(texts))
+        self.header: list[str] = list(self.file.schema_arrow.names)
+        self.rows: int = meta.num_rows
+
+    def batches(self, names: list[str] | None = None, most: int = ROWS) -> Iterator[Any]:
+        """Of at most so many rows, of these columns. GraphError: texts become too many bytes."""
+        most = min(most, FEW) if self.shared else most
+        done, packed = 0, self.path.stat().st_size
+        for batch in self.file.iter_batches(most, columns=names, use_threads=False):
+            if self.shared:
+                done += batch.nbytes
+                refuse_unpacked(str(self.path), done, packed)
+            yield batch
 
 
 def networkx_rows(graph: Any, notices: list[str]) -> tuple[Rows, Rows]:

@@ -6,6 +6,7 @@ and none of their own code or methods is called.
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,8 @@ def read_pt(path: Path, notices: list[str]) -> dict[str, Any]:
     with opened(path) as file, distrust(str(path), "torch.save of a PyG Data of tensors"):
         refuse_bomb(path, zipfile.ZipFile(file))
         file.seek(0)
-        with torch.serialization.safe_globals(allowed):
+        with torch.serialization.safe_globals(allowed), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of kinds of tensors that are refused below
             saved = torch.load(file, weights_only=True, map_location="cpu")
         if isinstance(saved, tuple) and saved:
             saved = one_graph(path, saved, notices)
@@ -49,11 +51,24 @@ def read_pt(path: Path, notices: list[str]) -> dict[str, Any]:
             held = mapping(path, vars(saved).get("_store"))
         else:
             raise GraphError(f"{path}: holds a {type(saved).__name__}, expected a PyG Data")
-    packed = path.stat().st_size
     for key, value in held.items():
-        if isinstance(value, torch.Tensor) and value.layout == torch.strided:
-            refuse_unpacked(f"{path}, {key}", value.numel() * max(value.element_size(), 4), packed)
+        if isinstance(value, torch.Tensor):
+            refuse_unpacked(f"{path}, {key}", size_of(value), path.stat().st_size)
     return held
+
+
+def size_of(value: Any) -> int:
+    """Bytes that a tensor takes when it is laid out: strides of 0 make much of little."""
+    import torch
+
+    parts = [value]
+    if value.layout == torch.sparse_coo:
+        parts = [value._indices(), value._values()]
+    elif value.layout == torch.sparse_csr:
+        parts = [value.crow_indices(), value.col_indices(), value.values()]
+    elif value.layout != torch.strided:
+        return 0  # refused by its kind
+    return sum(part.numel() * max(part.element_size(), 4) for part in parts)
 
 
 def mapping(path: Path, store: Any) -> dict[str, Any]:

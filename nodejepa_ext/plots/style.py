@@ -34,6 +34,8 @@ COLOURS = (
     "#000000",
 )  # Okabe, Ito
 MUTED = "0.5"
+SOFTWARE = "nodejepa-ext"  # in every picture, by which it is told from others
+HEAD = 1 << 12  # bytes, in which it stands
 NAMES = {"cora": "Cora", "citeseer": "CiteSeer", "pubmed": "PubMed"}
 Series = dict[int, float]  # epoch -> value
 Notice = Callable[[str], None]
@@ -125,7 +127,17 @@ def literal() -> AbstractContextManager[None]:
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """The PNG, whole or not at all."""
+    """The PNG, whole or not at all. FileExistsError: another's picture, or file, is there."""
+    if path.is_file() and not ours(path):
+        text = "no picture of nodejepa-ext, nothing is replaced; another --out, or remove it"
+        raise FileExistsError(f"{path}: is there and {text}")
     with literal(), atomic(path) as file:
-        figure.savefig(file, format="png", dpi=150)
+        figure.savefig(file, format="png", dpi=150, metadata={"Software": SOFTWARE})
     return path
+
+
+def ours(path: Path) -> bool:
+    """Whether a regular file is a picture that `save` wrote."""
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+    return head.startswith(b"\x89PNG") and b"tEXtSoftware\0" + SOFTWARE.encode() in head

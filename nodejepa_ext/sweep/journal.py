@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import secrets
 import shutil
 import socket
 import stat
@@ -28,10 +29,13 @@ from optuna.storages import BaseStorage
 from optuna.storages.journal import BaseJournalBackend, JournalStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from nodejepa_ext.files import atomic
+from nodejepa_ext.sweep.life import Register
 from nodejepa_ext.sweep.sealed import Ledger, Record, legacy, seal, survey, unsealed
 
 OnEvent = Callable[[str], None]
 LEGACY = "line(s) of an earlier version have no checksums, and are read as they are"
+FIRST = b'{"op_code":'  # how a line begins
 KEY = "key"  # system attribute of a trial: what no second trial of its study is created under
 
 
@@ -98,7 +102,8 @@ class Log(BaseJournalBackend):
 
     def __init__(self, path: Path, on_event: OnEvent, read_only: bool) -> None:
         self.path, self.on_event, self.depth = path, on_event, 0
-        flags = os.O_RDONLY if read_only else os.O_RDWR | os.O_APPEND | os.O_CREAT
+        write = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+        flags = os.O_RDONLY if read_only else write
         self.kind = fcntl.LOCK_SH if read_only else fcntl.LOCK_EX
         self.file = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
         if not stat.S_ISREG(os.fstat(self.file).st_mode):
@@ -196,6 +201,8 @@ class Log(BaseJournalBackend):
         if bad and (bad[0] < len(lines) - 1 or rest or lines[-1].endswith(b"}")):
             raise self.damaged(bad[0] + 1)
         torn = lines[-1] + b"\n" if bad else rest
+        if len(torn) == len(data) and not begun(torn):
+            raise self.damaged(1)
         if torn and dry:
             self.on_event(f"{self.path}: its last line is unfinished, and left out")
         elif torn:
@@ -204,17 +211,22 @@ class Log(BaseJournalBackend):
 
     def cut(self, torn: bytes, size: int) -> None:
         """Keeps the unfinished line aside, and the journal without it."""
-        aside = self.path.with_name(time.strftime("journal-torn-%Y%m%dT%H%M%SZ", time.gmtime()))
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        aside = self.path.with_name(f"journal-torn-{stamp}-{secrets.token_hex(4)}")
         try:
-            with aside.open("ab") as file:
+            with atomic(aside) as file:
                 file.write(torn)
-                file.flush()
-                os.fsync(file.fileno())
         except OSError as error:
             raise disk_failure(aside, len(torn), error) from None
         os.ftruncate(self.file, size)
         os.fsync(self.file)
         self.on_event(f"{self.path}: cut off an unfinished last line, kept as {aside.name}")
+
+
+def begun(torn: bytes) -> bool:
+    """The only line, unfinished, may be the first of a journal, or blocks that a disk had for it;
+    else the file is another's."""
+    return torn.startswith(FIRST[: len(torn)]) or not torn.strip(b"\0\n")
 
 
 def disk_failure(path: Path, needed: int, error: OSError) -> Exception:
@@ -229,8 +241,8 @@ def disk_failure(path: Path, needed: int, error: OSError) -> Exception:
 
 class FileStore(Store, JournalStorage):
     """`<folder>/journal.jsonl`. An owner lives as long as its file in `<folder>/supervisors` is
-    locked, which is certain and immediate, and true of a stopped process too. Owner and state of a
-    trial change together as others see it: under the journal's lock."""
+    locked. Owner and state of a trial change together as others see it: under the journal's
+    lock."""
 
     def __init__(
         self,
@@ -241,10 +253,10 @@ class FileStore(Store, JournalStorage):
         drop_damaged: bool = False,
     ) -> None:
         Store.__init__(self, on_event)
-        self.folder = folder / "supervisors"
-        self.life = -1
+        self.folder = folder
+        self.register = Register(folder / "supervisors")
         if not read_only:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.register.folder.mkdir(parents=True, exist_ok=True)
         if drop_damaged:
             self.rebuild(folder / "journal.jsonl")
         self.log = Log(folder / "journal.jsonl", self.on_event, read_only)
@@ -271,7 +283,7 @@ class FileStore(Store, JournalStorage):
         log = Log(path, self.on_event, read_only=False)
         try:
             with log.alone():
-                if others := self.living():
+                if others := self.register.living():
                     raise ValueError(f"{path}: a sweep is running there ({min(others)})")
                 if done := rebuild(path):
                     self.on_event(done)
@@ -288,25 +300,11 @@ class FileStore(Store, JournalStorage):
 
     def enlist(self, join: bool) -> None:
         """ValueError: others live and `join` is not asked for."""
-        others = self.living()
+        others = self.register.living()
         if others and not join:
-            busy = f"{self.folder.parent}: a sweep is running there ({min(others)})"
+            busy = f"{self.folder}: a sweep is running there ({min(others)})"
             raise ValueError(f"{busy}; --join lets this one share its trials")
-        self.life = os.open(self.folder / self.owner, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-        fcntl.flock(self.life, fcntl.LOCK_EX)
-
-    def living(self) -> set[str]:
-        """Owners whose process is alive; the files of the dead are removed."""
-        alive = set()
-        for path in self.folder.iterdir():
-            with suppress(FileNotFoundError), path.open("r+") as file:  # else it just ended
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    alive.add(path.name)
-                else:
-                    path.unlink()
-        return alive
+        self.register.enter(self.owner)
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         """Optuna's -> the trial's id; one whose template has the key of a trial in the study is
@@ -333,7 +331,7 @@ class FileStore(Store, JournalStorage):
         """A RUNNING trial without an owner is one that a dying process was about to claim."""
         study_id, reaped = self.get_study_id_from_name(study.study_name), []
         with self.log.alone():
-            alive = self.living()
+            alive = self.register.living()
             for trial in self.get_all_trials(study_id, states=(TrialState.RUNNING,)):
                 owner = trial.user_attrs.get("owner")
                 if owner in alive:
@@ -347,9 +345,7 @@ class FileStore(Store, JournalStorage):
 
     def close(self) -> None:
         """Gives up the sign of life, and the journal; trials still RUNNING can then be reaped."""
-        if self.life >= 0:
-            (self.folder / self.owner).unlink(missing_ok=True)
-            os.close(self.life)
+        self.register.leave()
         if self.log.file >= 0:
             os.close(self.log.file)
-        self.life = self.log.file = -1
+        self.log.file = -1

@@ -54,7 +54,10 @@ def rebuild(path: Path) -> str:
             f"{path}: line {bad[0] + 1} is damaged and was written without checksums, by an "
             "earlier version; --drop-damaged cannot tell what it was"
         )
-    sound = [line for i, line in enumerate(lines) if i not in set(bad)]
+    damaged = set(bad)
+    sound = [line for i, line in enumerate(lines) if i not in damaged]
+    if not sound:
+        raise ValueError(f"{path}: no line is sound, so that nothing of it can be kept")
     made, dropped = remade([json.loads(unsealed(line) or line) for line in sound])
     aside = path.with_name(
         f"{time.strftime('journal-damaged-%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(4)}"

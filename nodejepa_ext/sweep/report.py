@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 JOURNAL, RESULTS, BEST, CURVES = "journal.jsonl", "final_results.json", "best.toml", "curves.jsonl"
+HEAD = "# nodejepa-ext table --config best.toml, or nodejepa-ext train GRAPH --config best.toml\n"
 RETIRED = "retired: "  # a study's attribute of a seat that was: followed by supervisor and seat
 ROUNDS, FINAL = "/rounds", "/final"  # what follows the search's name in those of its other studies
 KEPT = "outcome message config rows cpu_seconds wall_seconds peak_mib worker retry_of of seed"
@@ -224,9 +225,7 @@ def finite(found: Any) -> Any:
 
 def best_toml(found: Report) -> str:
     """A section a graph with every field of the winner, for --config; where it runs is left out."""
-    parts = [
-        "# nodejepa-ext table --config best.toml, or nodejepa-ext train GRAPH --config best.toml\n"
-    ]
+    parts = [HEAD]
     for graph, part in found["graphs"].items():
         if not (winner := part["winner"]):
             parts.append(f"# {one_line(graph)}: no winner yet\n")

@@ -17,7 +17,7 @@ from nodejepa_ext.files import TEMPORARY, sweep
 from nodejepa_ext.records import Damaged, Each, check, read_json
 from nodejepa_ext.training.checkpoints import FILES
 
-MANIFEST = "run.json"
+MANIFEST, CHECKPOINTS = "run.json", "checkpoints"
 FORMAT = 2  # 1: other names of weights, and skip was true or false
 NAMES = ("config.toml", "metrics.jsonl", "model.safetensors", "embeddings.npz", "report.md")
 STATUS = ("running", "interrupted", "failed", "finished")
@@ -51,6 +51,7 @@ SHAPE = {  # of run.json
     "files?": Each(str),
     "figures?": Each(SCALAR),
 }
+FIGURES = {"effective_rank": float, "cosine": float, "epoch": int, "val?": float}  # at the end
 LARGEST = 1 << 26  # bytes of run.json
 THREADS = 4096  # more than any machine has; torch would start them all
 
@@ -66,6 +67,10 @@ def manifest(folder: Path) -> dict[str, Any]:
     check(str(path), meta, SHAPE)
     if meta["status"] not in STATUS:
         raise Damaged(f"{path}, status = {meta['status']!r}: expected one of {', '.join(STATUS)}")
+    if meta["status"] == "finished":
+        check(str(path), meta, {"figures": FIGURES, "files": Each(str)})
+    if (columns := meta["graph"].get("columns")) is not None:
+        check(f"{path}, graph, columns", columns, [str])
     if (source := meta["graph"]["source"]) is not None:
         check(f"{path}, graph, source", source, SOURCE)
         if odd := source.keys() - {name.removesuffix("?") for name in SOURCE}:
@@ -95,27 +100,41 @@ def vacant(folder: Path, overwrite: bool) -> None:
         manifest(folder)
     except (Damaged, OSError) as error:
         raise ValueError(f"{error}: not of a run, nothing is replaced") from None
-    own = sorted({*NAMES, "checkpoints"} & held)
-    links = [name for name in own if (folder / name).is_symlink()]
-    if links:
-        raise ValueError(f"{folder / links[0]}: is a link, nothing is replaced")
+    replaceable(folder)
+
+
+def replaceable(folder: Path) -> None:
+    """ValueError names what stands where a run writes and is not of its making: a link, which may
+    lead out of the folder, or a folder for a file."""
+    inner = folder / CHECKPOINTS
+    if inner.is_symlink():
+        raise ValueError(f"{inner}: is a link, nothing is replaced")
+    if inner.exists() and not inner.is_dir():
+        raise ValueError(f"{inner}: a file, expected a folder; nothing is replaced")
+    states = inner.iterdir() if inner.is_dir() else ()
+    own = [path for path in states if FILES.fullmatch(path.name)]
+    for path in (*(folder / name for name in (*NAMES, MANIFEST)), *own):
+        if path.is_symlink():
+            raise ValueError(f"{path}: is a link, nothing is replaced")
+        if path.exists() and not path.is_file():
+            raise ValueError(f"{path}: no regular file, nothing is replaced")
 
 
 def clear(folder: Path, checkpoints: bool = True) -> None:
-    """Of a folder that `vacant` or `manifest` let pass: sweeps old temporary files, and with
-    `checkpoints` removes all that a run writes; run.json last."""
-    inner = folder / "checkpoints"
+    """Of a folder that `replaceable` lets pass: sweeps old temporary files, and with `checkpoints`
+    removes all that a run writes; run.json last. ValueError: it does not."""
+    replaceable(folder)
+    inner = folder / CHECKPOINTS
     sweep(folder)
-    if inner.is_dir() and not inner.is_symlink():
+    if inner.is_dir():
         sweep(inner, 0.0)  # the process that has claimed the run is alone there
     if not checkpoints:
         return
     for name in NAMES:
         (folder / name).unlink(missing_ok=True)
-    if inner.is_dir() and not inner.is_symlink():
-        for path in inner.iterdir():
-            if FILES.fullmatch(path.name) and path.is_file() and not path.is_symlink():
-                path.unlink()
+    for path in inner.iterdir() if inner.is_dir() else ():
+        if FILES.fullmatch(path.name):
+            path.unlink()
     (folder / MANIFEST).unlink(missing_ok=True)
 
 

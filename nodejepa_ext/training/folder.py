@@ -23,7 +23,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 import run_full
-from nodejepa_ext.files import atomic
+from nodejepa_ext.files import append, appending, atomic
 from nodejepa_ext.graphs.columns import Choices
 from nodejepa_ext.graphs.graph import Graph, GraphError
 from nodejepa_ext.graphs.scaling import Scaling
@@ -275,7 +275,7 @@ class Run:
             write(self.folder / "config.toml", toml)
             path, began = self.folder / "metrics.jsonl", time.monotonic()
             write(path, "".join(json.dumps(row) + "\n" for row in self.state.rows))
-            with path.open("a") as self.metrics:
+            with appending(path) as self.metrics:
                 given: Any = {"on_epoch": self.after_epoch, "state": self.state, **self.seams}
                 if not self.probed:
                     given["keep"] = label_free
@@ -286,8 +286,7 @@ class Run:
         """An EpochHook: keeps the row, now and then the state. StopTraining: as `patience` without
         labels, which decides the same again after a resume. RunError: asked to stop; the state is
         saved first."""
-        self.metrics.write(json.dumps(row) + "\n")
-        self.metrics.flush()
+        append(self.metrics, json.dumps(row).encode() + b"\n", durable=False)
         if self.watch:
             self.watch(state, row)
         if not self.probed:

@@ -8,6 +8,7 @@ a function of that name is called. Shapes: N nodes, F features, D latent dimensi
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,7 +48,7 @@ features in the same order. Embeddings of another encoder do not compare with it
 from nodejepa_ext import NodeJEPA, read_graph
 
 model = NodeJEPA.from_pretrained({folder})
-z = model.transform(read_graph("mygraph/", normalise="none"))  # [N, {dimensions}]
+z = model.transform(read_graph("mygraph/"))  # [N, {dimensions}]
 ```
 """
 
@@ -75,10 +76,15 @@ class Pretrained(NamedTuple):
 
 def save(model: Pretrained, folder: Path, trained: str, *, overwrite: bool = False) -> None:
     """Writes the layout, config.json last; trained: a sentence of the card. FileExistsError: one of
-    its files is there already. OSError: it cannot be written."""
-    held = [name for name in (CARD, CONFIG, MODEL) if (folder / name).exists()]
-    if held and not overwrite:
-        raise FileExistsError(f"{folder}: holds {', '.join(held)}; --overwrite replaces")
+    its files is there already, which overwrite replaces only beside a config.json of this project.
+    OSError: it cannot be written."""
+    if held := [name for name in (CARD, CONFIG, MODEL) if os.path.lexists(folder / name)]:
+        text = f"{folder}: holds {', '.join(held)}"
+        if not ours(folder / CONFIG):
+            text += f" and no {CONFIG} of a model of this project: nothing is replaced"
+            raise FileExistsError(text)
+        if not overwrite:
+            raise FileExistsError(f"{text}; --overwrite replaces")
     tensors = {k: t.cpu().contiguous() for k, t in model.encoder.state_dict().items()}
     for name in ("mean", "scale"):
         if (value := getattr(model.scaling, name)) is not None:
@@ -100,6 +106,15 @@ def save(model: Pretrained, folder: Path, trained: str, *, overwrite: bool = Fal
     write(folder / MODEL, safetensors.torch.save(tensors))
     write(folder / CARD, card)
     write(folder / CONFIG, json.dumps(settings | (model.about or {}), indent=1) + "\n")
+
+
+def ours(path: Path) -> bool:
+    """Whether it is a config.json of the layout."""
+    try:
+        settings_in(path)
+    except (OSError, ValueError):
+        return False
+    return not path.is_symlink()
 
 
 def holds(folder: Path) -> bool:

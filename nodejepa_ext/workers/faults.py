@@ -18,6 +18,7 @@ CUDA = re.compile(
     r"CU(DNN|BLAS|SPARSE|SOLVER|FFT|RAND)_STATUS|NCCL error|NVML",
     re.IGNORECASE,
 )
+GPU = re.compile(r"CUDA|HIP")
 SYSTEM = frozenset(
     name
     for name, kind in vars(builtins).items()
@@ -44,3 +45,9 @@ def fault(status: str, message: str) -> str:
     if status == "failed" and (CUDA.search(message) or message.partition(":")[0] in SYSTEM):
         return MACHINE
     return SETTINGS
+
+
+def of_a_gpu(message: str) -> bool:
+    """The memory that ran out is a GPU's, which another program may have filled; other seats have
+    other GPUs, but all share the memory of the host."""
+    return bool(GPU.search(message))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from nodejepa_ext.workers.faults import MACHINE, MEMORY, fault
+from nodejepa_ext.workers.faults import MACHINE, MEMORY, fault, of_a_gpu
 
 
 @dataclass
@@ -67,7 +67,7 @@ class Roster:
 
     def failed(self, seat: int, task: Task, status: str, message: str) -> bool:
         """-> whether the job is tried once more: one that took its process with it anyway, any
-        other where there is another seat, but none that was too large for the memory."""
+        other where there is another seat, but none that was too large for the host's memory."""
         kind, first = fault(status, message), not task.seats
         task.seats.append(seat)
         task.ends.append((status, message))
@@ -76,7 +76,8 @@ class Roster:
             self.strike(seat, message)
         elsewhere = set(self.living()) - {seat}
         here = status == "died" and not self.seats[seat].retired
-        if not first or kind == MEMORY or not (elsewhere or here):
+        alike = kind == MEMORY and not of_a_gpu(message)
+        if not first or alike or not (elsewhere or here):
             return False
         if kind != MACHINE:
             task.asked = seat

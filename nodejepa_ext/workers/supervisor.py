@@ -128,6 +128,7 @@ class Worker:
         chose to, the last line of its stderr."""
         assert self.process
         code = reap(self.process)
+        self.stuck = code is None
         how = NO_END if code is None else how_it_ended(code)
         self.on_event(f"worker {self.process.pid}: {how}")
         self.log.seek(-min(4096, self.log.seek(0, os.SEEK_END)), os.SEEK_END)
@@ -167,10 +168,10 @@ class Worker:
         if self.process is None:
             return
         self.process.terminate()
-        if reap(self.process, patience) is None:
+        self.stuck = reap(self.process, 0.0 if self.stuck else patience) is None
+        if self.stuck:
             self.on_event(f"worker {self.process.pid}: {NO_END}, abandoned with its seat")
             ending.abandoned.append(self.process)
-            self.stuck = True
         end_group(self.process.pid)
         for stream in filter(None, (self.process.stdin, self.process.stdout, self.log)):
             stream.close()

@@ -151,7 +151,7 @@ def test_each_component_has_a_record() -> None:
 def test_numbers_are_those_of_the_revision(name: str) -> None:
     golden = json.loads(GOLDEN.read_text())[name]
     file = "nodejepa_ext/ablation/revisions.py"
-    again = f"python {Path(__file__).relative_to(Path.cwd())}"
+    again = "python tests/ablation/test_revisions.py"
     assert golden["revision"] == (ALWAYS | PARTS)[name], f"{name}: write its record anew: {again}"
     assert COMPONENTS[name]() == pytest.approx(golden["numbers"], rel=1e-4, abs=1e-6), (
         f"the numbers of {name} have changed: bump its revision in {file}, then {again}"

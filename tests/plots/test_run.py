@@ -162,7 +162,8 @@ def test_a_collapsed_embedding_is_drawn(folder: Path) -> None:
 def test_a_picture_is_replaced_whole(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from matplotlib.figure import Figure
 
-    (folder / "curves.png").write_bytes(b"old")
+    assert call("plot", folder).exit_code == 0
+    old = (folder / "curves.png").read_bytes()
 
     def full_disk(self: Figure, file: Any, **options: Any) -> None:
         file.write(b"half")
@@ -171,7 +172,7 @@ def test_a_picture_is_replaced_whole(folder: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(Figure, "savefig", full_disk)
     done = call("plot", folder)
     assert done.exit_code == 2 and "No space left" in done.stderr
-    assert (folder / "curves.png").read_bytes() == b"old"
+    assert (folder / "curves.png").read_bytes() == old
     assert not list(folder.glob(".*"))
 
 

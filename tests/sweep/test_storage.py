@@ -588,8 +588,8 @@ def test_owners_keys_and_late_answers(tmp_path: Path, server: Server, kind: str)
         assert len(study.trials) == 3 and study.trials[0].state == TrialState.COMPLETE
         if kind == "file":
             assert isinstance(store, FileStore)
-            os.close(store.life)  # as if this process had died
-            store.life = -1
+            os.close(store.register.life)  # as if this process had died
+            store.register.life = -1
         with open_store(tmp_path, url, join=True, grace=GRACE) as other:
             lost = wait_for_reaped(other, study_in(other), 2) if url else other.reap(study)
             assert len(lost) == 2
@@ -680,4 +680,8 @@ def test_missing_driver(tmp_path: Path, any_url: str, monkeypatch: pytest.Monkey
 def test_import_is_light() -> None:
     heavy = "{'torch', 'sqlalchemy', 'psycopg', 'sklearn'}"
     code = f"import sys, nodejepa_ext.sweep.storage; assert not {heavy} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+    code = (
+        "import sys, nodejepa_ext.sweep.report; assert not {'torch', 'optuna'} & set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

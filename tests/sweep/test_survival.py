@@ -49,6 +49,7 @@ from optuna.trial import FrozenTrial
 from postgres import PASSWORD, QUOTED, Server
 from sweep.test_study import TINY, children, files, invoke, trials
 
+from nodejepa_ext.sweep import pool
 from nodejepa_ext.sweep.pool import Status
 from nodejepa_ext.sweep.rounds import settings
 from nodejepa_ext.sweep.storage import open_store
@@ -75,6 +76,8 @@ def obey(order, answer):
         raise RuntimeError('CUDA error: an illegal memory access was encountered')
     elif order == 'diverge':
         answer.update(outcome='diverged', message='epoch 2: the loss is not finite')
+    elif order == 'filled':
+        raise RuntimeError('CUDA out of memory. Tried to allocate 2.00 GiB')
     elif order:
         raise {'MemoryError': MemoryError, 'RuntimeError': RuntimeError}[order]('no luck')
 
@@ -223,7 +226,8 @@ def test_killed_worker(tmp_path: Path) -> None:
     check_rounds(trials(tmp_path / "out", "cora/rounds"))
 
 
-def test_outcomes(labour: Labour) -> None:
+def test_outcomes(labour: Labour, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "RETIRE", 16)  # whichever seat has more of the failures in a row
     twice = {"cora_2": "SIGKILL", "cora_4": "SIGSEGV", "cora_6": "SIGSTOP", "cora_10": "cuda"}
     twice |= {"cora_12": "RuntimeError"}
     more = {"cora_0": ["SIGKILL"], "cora_8": ["MemoryError"], "cora_13": ["diverge"]}
@@ -271,7 +275,7 @@ def test_outcomes(labour: Labour) -> None:
     assert labour.begun() == begun
 
 
-@pytest.mark.parametrize("how", ["cuda", "RuntimeError", "SIGKILL"])
+@pytest.mark.parametrize("how", ["cuda", "RuntimeError", "SIGKILL", "filled"])
 def test_one_of_four_seats_fails(labour: Labour, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     four_gpus(monkeypatch)
     labour.order(**{"GPU 6": how})
@@ -552,7 +556,7 @@ def no_file_beyond(size: int) -> Iterator[None]:
 
 def test_full_disk(labour: Labour) -> None:
     argv = [*FEW, "--trials", "6", "--workers", "2"]
-    with no_file_beyond(12_000):
+    with no_file_beyond(16_000):
         full = invoke(labour.out, *argv)
     assert full.exit_code == 1 and full.stdout == "", full.output
     assert "journal.jsonl: File too large: " in full.stderr.splitlines()[-1]

@@ -7,6 +7,7 @@
 4. Three failures of the machine in a row retire a seat; a success between them begins anew.
 5. A failure of unknown cause that another seat does not repeat counts against the first seat; one
    that it repeats counts against none. Meanwhile no more than three jobs are lent to the suspect.
+6. So it is with a GPU's memory that runs out, which another program may fill; the host's is one.
 """
 
 from __future__ import annotations
@@ -117,6 +118,26 @@ def test_what_another_seat_repeats_is_no_seats() -> None:
         assert crew.failed(0, task, "failed", "ValueError: no") and crew.again(1) is task
         assert not crew.failed(1, task, "failed", "ValueError: no")
     assert crew.trusted(0) and not retired and crew.living() == [0, 1]
+
+
+def test_a_gpu_that_another_program_fills() -> None:
+    said = "OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total"
+    crew, retired = roster(2)
+    for _ in range(3):
+        task = Task({})
+        assert crew.failed(0, task, "failed", said) and crew.again(1) is task
+        crew.succeeded(1, task)
+    assert [seat for seat, _ in retired] == ["seat 0"] and crew.living() == [1]
+    crew, retired = roster(2)
+    for _ in range(5):  # too large for any
+        task = Task({})
+        assert crew.failed(0, task, "failed", said) and crew.again(1) is task
+        assert not crew.failed(1, task, "failed", said)
+    assert crew.living() == [0, 1] and crew.trusted(0)
+    assert not crew.failed(0, Task({}), "failed", "MemoryError: ")
+    assert not crew.failed(
+        0, Task({}), "failed", "RuntimeError: DefaultCPUAllocator: can't allocate memory"
+    )
 
 
 def test_told() -> None:
