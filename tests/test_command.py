@@ -67,6 +67,7 @@ def test_import_is_clean(tmp_path: Path) -> None:
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
 
 
+@pytest.mark.slow
 def test_a_copied_file_stands_alone(tmp_path: Path) -> None:
     copied = tmp_path / "elsewhere" / "run_full.py"
     copied.parent.mkdir()
@@ -146,6 +147,7 @@ def test_every_field_is_a_flag(capsys: pytest.CaptureFixture[str]) -> None:
         assert f"\n{group}" in text
 
 
+@pytest.mark.slow
 def test_files_and_repetition(tmp_path: Path) -> None:
     given = ["--epochs", "4", "--eval-every", "2", "--mask", "0.4", "--seeds", "2"]
     given += ["--first-seed", "5", "--out", str(tmp_path)]
@@ -218,6 +220,7 @@ def test_validation_only(
     assert all("test" not in row and 0 < row["val"] < 1 for row in clean)
 
 
+@pytest.mark.slow
 def test_the_title_of_validation_only(tmp_path: Path) -> None:
     given = ["--epochs", "1", "--seeds", "1", "--neighbours", "0", "--validation-only"]
     done = run(*FAST, *given, "--out", str(tmp_path))
@@ -244,6 +247,7 @@ def test_signals_keep_finished_seeds(number: signal.Signals, code: int, tmp_path
     assert not list(tmp_path.glob("*/*.tmp"))
 
 
+@pytest.mark.slow
 def test_divergence_stops_one_seed_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -182,6 +182,7 @@ def test_unknown_options_fail_in_the_reference_s_words(tmp_path: Path) -> None:
     assert done.exit_code == 2 and "error: unrecognized arguments: --maks 0.5" in done.stderr
 
 
+@pytest.mark.slow
 def test_rows_do_not_depend_on_other_arms(finished: Path, tmp_path: Path) -> None:
     rows = lines(finished)
     assert len(rows) == 2 * 2 + 1 + 1 + 3 * 2 and {row["status"] for row in rows} == {"ok"}
@@ -301,6 +302,7 @@ def said_until(process: subprocess.Popen[str], text: str) -> None:
     assert any(text in line for line in process.stderr)
 
 
+@pytest.mark.slow
 def test_killed_workers_and_ctrl_c(tmp_path: Path) -> None:
     """One worker is killed once and recovers, Ctrl-C ends the command, rows are kept."""
     long = [*TINY, "--epochs", "20", "--seeds", "50", "--workers", "1"]
@@ -355,6 +357,7 @@ def test_failed_rows_are_redone_and_exit_5(
     assert set(last.values()) == {"ok"}
 
 
+@pytest.mark.slow
 def test_diverged_rows_and_json(tmp_path: Path) -> None:
     toml = tmp_path / "arms.toml"
     toml.write_text("[calm]\n[wild]\nlr = 10.0\nlayers = 8\nnorm = 'none'\nepochs = 30\n")

@@ -39,6 +39,7 @@ def point(folder: Path, trials: int) -> dict[str, object]:
     return where | {"size": trials, "supervisors": 1, "workers": 8, "seat": 0, "share": 3}
 
 
+@pytest.mark.slow
 def test_both_storages_are_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)

@@ -432,6 +432,7 @@ def test_hosts_create_the_tables_at_once(tmp_path: Path, url: str) -> None:
         store.close()
 
 
+@pytest.mark.slow
 def test_hosts_share_a_study(tmp_path: Path, server: Server, url: str) -> None:
     with (
         peers(3, tmp_path, url, 4) as (a, b, c),

@@ -226,6 +226,7 @@ def test_killed_worker(tmp_path: Path) -> None:
     check_rounds(trials(tmp_path / "out", "cora/rounds"))
 
 
+@pytest.mark.slow
 def test_outcomes(labour: Labour, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "RETIRE", 16)  # whichever seat has more of the failures in a row
     twice = {"cora_2": "SIGKILL", "cora_4": "SIGSEGV", "cora_6": "SIGSTOP", "cora_10": "cuda"}
@@ -358,6 +359,7 @@ time.time = lambda: float(next(moments))
 """
 
 
+@pytest.mark.slow
 def test_a_clock_that_runs_backwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "sitecustomize.py").write_text(BACKWARDS)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -370,6 +372,7 @@ def test_a_clock_that_runs_backwards(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not re.search(r"-\d+ (minutes|s)\b", out.with_suffix(".log").read_text())
 
 
+@pytest.mark.slow
 def test_given_up(labour: Labour) -> None:
     argv = [*FEW, "--best", "0", "--trials", "1", "--workers", "1"]
     labour.order(**{f"cora_{n}": ["cuda"] for n in range(12)})
@@ -399,6 +402,7 @@ def test_supervisor_that_dies_again_and_again(labour: Labour) -> None:
     assert [t.user_attrs["retry_of"] for t in found if "retry_of" in t.user_attrs] == [0, 1, 2, 3]
 
 
+@pytest.mark.slow
 def test_killed_supervisor(tmp_path: Path) -> None:
     out, argv = tmp_path / "out", [*FEW, "--trials", "5", "--workers", "2"]
     with host(out, *argv, prelude="") as process:
@@ -422,6 +426,7 @@ def test_killed_supervisor(tmp_path: Path) -> None:
     check_rounds(trials(out, "cora/rounds"))
 
 
+@pytest.mark.slow
 def test_interrupted(labour: Labour) -> None:
     argv = [*FEW, "--trials", "4", "--workers", "1"]
     numbers = [2, 3]  # of the trial that each signal cuts short; the second repeats the first

@@ -181,6 +181,7 @@ def test_without_the_package(graph: Path, tmp_path: Path) -> None:
         track.check("wandb")
 
 
+@pytest.mark.slow
 def test_resumed_without_the_package(killed: tuple[Path, Path]) -> None:
     done = without("--resume", killed[1])
     assert done.returncode == 0 and epochs(killed[1]) == [*range(1, 601)]
