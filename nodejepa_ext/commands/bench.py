@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from nodejepa_ext.commands.console import print_json, print_parts, say, sentences, stop
+from nodejepa_ext.commands.console import say, sentences, stop
+from nodejepa_ext.commands.printing import print_json, print_parts
 
 EXAMPLES = """\b
 Examples:
@@ -117,7 +118,7 @@ def measure_steps(graphs: str, steps: int, rounds: int, skip: str, as_json: bool
     if as_json:
         print_json(report, indent=1)
     else:
-        print_parts(step.tables(report), 120)
+        print_parts(step.tables(report))
     if any(row["error"] for row in report["rows"]):
         raise typer.Exit(1)
 
@@ -137,7 +138,7 @@ def measure_parts(as_json: bool) -> None:
     if as_json:
         return print_json({"processor": processor(), "threads": 1, "rows": rows})
     text = f"{processor()}, 1 thread; medians of {parts.ROOTS} roots and {parts.CALLS} masks"
-    print_parts([parts.table(rows), f"{text}; positions once."], 140)
+    print_parts([parts.table(rows), f"{text}; positions once."])
 
 
 def measure_batches(steps: int, as_json: bool) -> None:
@@ -149,7 +150,7 @@ def measure_batches(steps: int, as_json: bool) -> None:
         raise stop(f"{PROG} batches", report["error"], 1)
     if as_json:
         return print_json(report)
-    print_parts([batches.table(report)], 100)
+    print_parts([batches.table(report)])
 
 
 def measure_sweep(storage: str | None, scaling: bool, as_json: bool) -> None:
@@ -160,7 +161,7 @@ def measure_sweep(storage: str | None, scaling: bool, as_json: bool) -> None:
         report = sweep.scaling(say) if scaling else sweep.storages(storage, say)
     if as_json:
         return print_json(report)
-    print_parts((sweep.scaling_tables if scaling else sweep.tables)(report), 120)
+    print_parts((sweep.scaling_tables if scaling else sweep.tables)(report))
 
 
 def measure_gpu(device: Device, part: Part, out: Path, as_json: bool) -> None:
@@ -174,7 +175,7 @@ def measure_gpu(device: Device, part: Part, out: Path, as_json: bool) -> None:
     if as_json:
         print_json(report, indent=1)
     else:
-        print_parts(gpu.tables(report), 120)
+        print_parts(gpu.tables(report))
     say(f"kept in {report['folder']}")
     if gpu.failed(report):
         raise typer.Exit(1)

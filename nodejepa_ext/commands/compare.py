@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nodejepa_ext.commands.console import on_terminate, print_json, print_parts, say, sentences
+from nodejepa_ext.commands.console import on_terminate, say, sentences
+from nodejepa_ext.commands.printing import print_json, print_parts
 from nodejepa_ext.commands.rows import HOW, KEPT, carry_out, switch
 from nodejepa_ext.files import atomic
 
@@ -119,4 +120,4 @@ def show(plan: Plan, rows: Rows, as_json: bool) -> None:
         picture.draw(found, plan.out / "compare.png")
     if as_json:
         return print_json(found)
-    print_parts(comparison.tables(found), 80)
+    print_parts(comparison.tables(found))

@@ -4,15 +4,14 @@ all else to stderr. Nothing heavy is imported before something has gone wrong.
 
 from __future__ import annotations
 
-import json
 import signal
-import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, Self
+from typing import Annotated, Self
 
+import click
 import typer
 
 from nodejepa_ext.interrupts import end_of_import
@@ -20,17 +19,33 @@ from nodejepa_ext.records import Damaged
 
 NO_MEMORY = "can't allocate memory"  # as torch has it in a RuntimeError
 SECONDS = 10.0  # between plain lines of progress
+Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing on stderr but errors.")]
+
+
+def quiet() -> bool:
+    """Whether the command that runs was given --quiet."""
+    context = click.get_current_context(silent=True)
+    return bool(context and context.params.get("quiet"))
 
 
 def say(text: str) -> None:
-    """To stderr."""
-    typer.echo(text, err=True)
+    """To stderr, unless --quiet."""
+    if not quiet():
+        typer.echo(text, err=True)
+
+
+def say_new(notices: Iterable[str], said: Iterable[str] = ()) -> None:
+    """Notices about a graph, but those that were said before, when the run was trained."""
+    before = set(said)
+    for notice in notices:
+        if notice not in before:
+            say(notice)
 
 
 def stop(prog: str, problems: str | Iterable[object], code: int) -> typer.Exit:
-    """Says each problem -> what to raise."""
+    """Says each problem, also with --quiet -> what to raise."""
     for problem in [problems] if isinstance(problems, str) else problems:
-        say(f"{prog}: {problem}")
+        typer.echo(f"{prog}: {problem}", err=True)
     return typer.Exit(code)
 
 
@@ -83,41 +98,32 @@ def on_terminate(message: str) -> None:
     signal.signal(signal.SIGTERM, terminate)
 
 
-def print_json(found: Any, indent: int | None = None) -> None:
-    """The result as one JSON object, to stdout."""
-    typer.echo(json.dumps(found, indent=indent))
-
-
-def print_parts(parts: Iterable[Any], width: int) -> None:
-    """The result as Rich's tables and text, to stdout; width: in columns, where that is a file."""
-    from rich.console import Console
-
-    console = Console(width=None if sys.stdout.isatty() else width)
-    for part in parts:
-        console.print(part)
-
-
 class Progress:
-    """How far it is and how long it takes: a live line on a terminal, else a line every 10 s."""
+    """How far it is and how long it takes: a bar on a terminal, else a line every 10 s; with
+    --quiet nothing."""
 
     def __enter__(self) -> Self:
         from rich.console import Console
+        from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
 
-        self.console = Console(stderr=True)
+        console = Console(stderr=True, quiet=quiet())
+        columns = TextColumn("{task.description}"), BarColumn(10), TimeRemainingColumn(compact=True)
+        self.bar = Bar(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self.task, self.plain = self.bar.add_task("starting", total=None), not console.is_terminal
         self.began, self.shown, self.first = time.monotonic(), 0.0, -1
-        self.status = self.console.status("starting")
-        self.status.start()
+        self.bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.status.stop()
+        self.bar.stop()
 
     def __call__(self, text: str, done: int, total: int) -> None:
         """done of total, which the first call already begins at, as after a resume."""
         now = time.monotonic()
         self.first = done - 1 if self.first < 0 else self.first
-        left = (now - self.began) * (total - done) / (done - self.first)
-        self.status.update(f"{text}, {left:.0f} s left")
-        if not self.console.is_terminal and (now - self.shown > SECONDS or done == total):
+        self.bar.update(self.task, description=text, completed=done, total=total)
+        if self.plain and (now - self.shown > SECONDS or done == total):
             self.shown = now
+            left = (now - self.began) * (total - done) / (done - self.first)
             say(f"{text}, {left:.0f} s left")

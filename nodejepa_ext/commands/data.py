@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nodejepa_ext.commands.console import print_json, print_parts, say, sentences
+from nodejepa_ext.commands.console import say, sentences
+from nodejepa_ext.commands.printing import print_json, print_parts
 
 if TYPE_CHECKING:
     from nodejepa_ext.graphs.columns import Choices
@@ -99,7 +100,7 @@ def show(header: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
     table = Table(*header, show_header=any(header))
     for row in rows:
         table.add_row(*(Text(f"{v:.4g}" if isinstance(v, float) else str(v)) for v in row))
-    print_parts([table], 120)
+    print_parts([table])
 
 
 @app.command("list", epilog=EXAMPLES)

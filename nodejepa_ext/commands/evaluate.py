@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-from nodejepa_ext.commands.console import print_json, print_parts, say, sentences
+from nodejepa_ext.commands.console import Quiet, on_terminate, say, say_new, sentences
 from nodejepa_ext.commands.embed import Edges, Nodes, Other, Run, source_of
+from nodejepa_ext.commands.printing import print_json, print_parts
+from nodejepa_ext.files import atomic
 
 EXAMPLES = """\b
 Examples:
@@ -20,9 +24,14 @@ linear: logistic regression. knn: nearest neighbours by cosine. Both on the grap
 on 20 random ones of 10/10/80 %. cluster: k-means on rows of unit length. link: 5 % and 10 % of the
 edges are held out, then the run's settings are trained ANEW on the rest, once a seed. Validation
 nodes or pairs choose C, k and scorer; test nodes and pairs count once.
-Exit codes: 0; 2 usage, or a task that the graph does not permit; 3 no sound graph; 4 a model that
-does not verify; 6 out of memory; 7 link's training diverged; 130 interrupted.
+A task that the graph does not permit is left out, and said so. Written: RUN/evaluation.json, what
+--json prints, after every task and seed of link, where RUN's own graph is judged; `nodejepa-ext
+page` shows it. What is finished is printed, too, when a later task fails or is interrupted.
+Exit codes: 0; 2 usage, or no task that the graph permits; 3 no sound graph; 4 a model that does
+not verify; 6 out of memory; 7 link's training diverged; 130, 143 interrupted.
 """
+KEPT = "; finished tasks are kept"
+EVALUATION = "evaluation.json"
 
 
 def evaluate(
@@ -45,20 +54,41 @@ def evaluate(
         int, typer.Option(min=1, help="Of k-means; of link, each of which trains.")
     ] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, not tables.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Linear probe, neighbours, clusters and held-out edges; the untrained encoder, FastRP and raw
     features beside ours; meters of collapse."""
-    with sentences("nodejepa-ext evaluate"):
-        from nodejepa_ext.judging import report as judging
+    found: dict[str, Any] = {}
+    failed = None
+    own_graph = not (graph or edges or nodes)
 
-        report = judging.judge(
-            run,
-            source_of(graph, edges, nodes),
-            task,
-            clusters=clusters,
-            seeds=seeds,
-            say=say,
-        )
-    if as_json:
-        return print_json(report)
-    print_parts(judging.tables(report), 140)
+    def keep(report: dict[str, Any]) -> None:
+        found.update(report)
+        if own_graph:
+            write(run / EVALUATION, report)
+
+    on_terminate(f"terminated{KEPT}")
+    try:
+        with sentences("nodejepa-ext evaluate", f"interrupted{KEPT}"):
+            from nodejepa_ext.judging import report as judging
+
+            source = source_of(graph, edges, nodes)
+            how: Any = {"clusters": clusters, "seeds": seeds, "say": say}
+            keep(judging.judge(run, source, task, **how, keep=keep, said=say_new))
+    except typer.Exit as error:
+        failed = error
+    if found and as_json:
+        print_json(found)
+    elif found:
+        print_parts(judging.tables(found))
+    if failed:
+        raise failed
+
+
+def write(path: Path, report: dict[str, Any]) -> None:
+    """As JSON; where it cannot be, that is said, and no reason to stop."""
+    try:
+        with atomic(path) as file:
+            file.write(f"{json.dumps(report)}\n".encode())
+    except OSError as error:
+        say(f"{path}: not written: {error.strerror}")

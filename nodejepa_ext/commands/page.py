@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nodejepa_ext.commands.console import print_json, say, sentences
+from nodejepa_ext.commands.console import say, sentences
+from nodejepa_ext.commands.printing import print_json
 
 if TYPE_CHECKING:
     from nodejepa_ext.plots.page import Page

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from nodejepa_ext.commands.console import print_json, say, sentences
+from nodejepa_ext.commands.console import say, sentences
+from nodejepa_ext.commands.printing import print_json
 
 PROG = "nodejepa-ext plot"
 

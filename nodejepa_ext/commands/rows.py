@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from nodejepa_ext.commands.console import print_json, print_parts, say
+from nodejepa_ext.commands.console import say
+from nodejepa_ext.commands.printing import print_json, print_parts
 from nodejepa_ext.files import atomic
 
 if TYPE_CHECKING:
@@ -89,4 +90,4 @@ def show(plan: Plan, rows: Rows, as_json: bool) -> None:
             file.write(text.encode())
     if as_json:
         return print_json(found)
-    print_parts(report.tables(found), 150)
+    print_parts(report.tables(found))

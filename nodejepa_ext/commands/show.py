@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from nodejepa_ext.commands.console import print_json, print_parts, sentences
+from nodejepa_ext.commands.console import sentences
+from nodejepa_ext.commands.printing import print_json, print_parts
 
 EXAMPLES = """\b
 Examples:
@@ -37,4 +38,4 @@ def show(
         found = report.read(folder, storage, study)
     if as_json:
         return print_json(found)
-    print_parts(report.tables(found, top), 150)
+    print_parts(report.tables(found, top))

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nodejepa_ext.commands.console import on_terminate, print_json, print_parts, say, sentences
+from nodejepa_ext.commands.console import on_terminate, say, sentences
+from nodejepa_ext.commands.printing import print_json, print_parts
 from nodejepa_ext.sweep.repeats import MOST as ATTEMPTS
 
 if TYPE_CHECKING:
@@ -299,7 +300,7 @@ def show(found: dict[str, Any], out: Path, as_json: bool) -> None:
 
     if as_json:
         return print_json(found)
-    print_parts(report.tables(found), 150)
+    print_parts(report.tables(found))
     say(f"kept in {out}: {report.RESULTS}, {report.BEST}, {report.CURVES}")
     say_next(found, out)
 

@@ -61,29 +61,53 @@ def judge(
     clusters: int | None,
     seeds: int,
     say: Say,
+    keep: Callable[[Report], None] = lambda report: None,
+    said: Callable[[Sequence[str], Sequence[str]], None] = lambda notices, before: None,
 ) -> Report:
     """Of the finished run in `folder`, on its graph or another: {run, graph, tasks: {task: {method:
-    report}}, collapse: {method: meters}}. Errors: as in `load_model`, `graph_for` and `chosen`."""
+    report}}, collapse: {method: meters}, left_out: {task: why}}. keep gets the report so far after
+    every task and every seed of link: what raises later loses none of it. said gets the notices of
+    the graph, and those of the training. Errors: as in `load_model` and `graph_for`;
+    ValueError: unknown names, or none that can be."""
     model = load_model(folder)
     cfg = model.cfg
     parts = read_run(folder)[2]
     graph = graph_for(model, folder, source)
-    for notice in graph.notices:
-        say(notice)
-    data, structural = graph.data, model.scaling.rule == "structural"
-    tasks = chosen(names, data, clusters, say)
+    said(graph.notices, model.meta.get("notices", []))
+    data = graph.data
+    tasks, unfit = chosen(names, data, clusters, say)
     batch_nodes = batch_nodes_of(model.meta)
     embedder = batches.prepared(cfg, data, batch_nodes).embedder
     z = embedder(model.encoder)
-    found = judge_nodes(z, cfg, data, embedder, tasks, clusters, seeds)
-    collapse = found.pop("collapse")
+    own: Any = dict(out=cfg.out, seed=cfg.seed, cfg=cfg, embedder=embedder)
+    embeddings = {OURS: z, **evaluate.controls(data, **own)}
+    n, width = z.shape
+    about = {"nodes": n, "edges": data.edge_index.shape[1] // 2, "dimensions": width}
+    report: Report = {"run": str(folder), "graph": about, "tasks": {}, "left_out": unfit}
+    report["collapse"] = {method: evaluate.collapse(rows) for method, rows in embeddings.items()}
+    for task in (task for task in tasks if task != "link"):
+        try:
+            found = judge_nodes(task, embeddings, data, cfg.seed, clusters, seeds)
+        except ValueError as error:
+            report["left_out"][task] = str(error)
+            say(f"{task} left out: {error}")
+            continue
+        report["tasks"][task] = found
+        keep(report)
     if "link" in tasks:
         check_memory(data, cfg, batch_nodes=batch_nodes)
         train = partial(trained, parts=parts, batch_nodes=batch_nodes)
-        found["link"] = judge_link(cfg, train, data, structural, seeds, say)
-    n, width = z.shape
-    about = {"nodes": n, "edges": data.edge_index.shape[1] // 2, "dimensions": width}
-    return {"run": str(folder), "graph": about, "tasks": found, "collapse": collapse}
+        for links in judge_link(cfg, train, data, model.scaling.rule == "structural", seeds, say):
+            report["tasks"]["link"] = links
+            keep(report)
+    if names and not report["tasks"]:
+        raise ValueError(refused(report["left_out"]))
+    return report
+
+
+def refused(left: dict[str, str]) -> str:
+    """A sentence on tasks that were named and cannot be."""
+    return "; ".join(f"--task {task}: {why}" for task, why in left.items())
 
 
 def reported(path: Path) -> Report:
@@ -104,22 +128,26 @@ def reported(path: Path) -> Report:
     return found
 
 
-def chosen(names: str | None, data: Data, clusters: int | None, say: Say) -> list[str]:
-    """The tasks named, "linear,knn", or all that the graph permits; `say` hears why others are
-    left out. ValueError: an unknown one, or one that the graph does not permit."""
+def chosen(
+    names: str | None, data: Data, clusters: int | None, say: Say
+) -> tuple[list[str], dict[str, str]]:
+    """The tasks named, "linear,knn", or all, as far as the graph permits them, and why others are
+    left out, which `say` hears. ValueError: an unknown one, or none that the graph permits."""
     wanted = list(dict.fromkeys((names or ",".join(TASKS)).split(",")))
     if unknown := [task for task in wanted if task not in TASKS]:
         raise ValueError(f"--task {','.join(unknown)}: expected some of {','.join(TASKS)}")
-    fit = []
+    fit, left = [], {}
     for task in wanted:
         try:
             permit(task, data, clusters)
             fit.append(task)
         except ValueError as error:
-            if names:
-                raise ValueError(f"--task {task}: {error}") from None
-            say(f"{task} left out: {error}")
-    return fit
+            left[task] = str(error)
+    if names and not fit:
+        raise ValueError(refused(left))
+    for task, why in left.items():
+        say(f"{task} left out: {why}")
+    return fit, left
 
 
 def permit(task: str, data: Data, clusters: int | None) -> None:
@@ -139,30 +167,23 @@ def permit(task: str, data: Data, clusters: int | None) -> None:
 
 
 def judge_nodes(
-    z: Tensor,
-    cfg: Config,
+    task: str,
+    embeddings: dict[str, Tensor],
     data: Data,
-    embedder: Embedder,
-    tasks: Sequence[str],
+    seed: int,
     clusters: int | None,
     seeds: int,
 ) -> Report:
-    """{task: {method: report of `tasks`}} for the tasks but link, and, whatever they are,
-    {"collapse": ...}. z [N, D] is ours; data has x as the encoder sees it, y and masks; embedder:
-    of data."""
+    """{method: report of `tasks`} of a task other than link. embeddings: method -> z [N, D]; data
+    has x as the encoder sees it, y and masks. ValueError: as in `tasks`."""
     found: Report = {}
-    own: Any = dict(out=cfg.out, seed=cfg.seed, cfg=cfg, embedder=embedder)
-    embeddings = {OURS: z, **evaluate.controls(data, **own)}
-    for task in (task for task in tasks if task != "link"):
-        found[task] = {}
-        for method, rows in embeddings.items():
-            if task == "linear":
-                found[task][method] = evaluate.linear(rows, data, seed=cfg.seed)
-            elif task == "knn":
-                found[task][method] = evaluate.knn(rows, data, few(data, cfg.seed), seed=cfg.seed)
-            else:
-                found[task][method] = evaluate.cluster(rows, data, n_clusters=clusters, seeds=seeds)
-    found["collapse"] = {method: evaluate.collapse(rows) for method, rows in embeddings.items()}
+    for method, rows in embeddings.items():
+        if task == "linear":
+            found[method] = evaluate.linear(rows, data, seed=seed)
+        elif task == "knn":
+            found[method] = evaluate.knn(rows, data, few(data, seed), seed=seed)
+        else:
+            found[method] = evaluate.cluster(rows, data, n_clusters=clusters, seeds=seeds)
     return found
 
 
@@ -174,10 +195,10 @@ def few(data: Data, seed: int) -> list[int]:
 
 def judge_link(
     cfg: Config, train: Train, data: Data, structural: bool, seeds: int, say: Say
-) -> Report:
-    """{method: {auc, ap, hits@K: figures over seeds, rows}}. Each seed holds out edges, then trains
-    the run's settings anew on what is left, without labels; structural: features, too, are made of
-    what is left. train: as `trained`, of settings and a graph."""
+) -> Iterator[Report]:
+    """After each seed {method: {auc, ap, hits@K: figures over seeds, rows}}. A seed holds out
+    edges, then trains the run's settings anew on what is left, without labels; structural:
+    features, too, are made of what is left. train: as `trained`, of settings and a graph."""
     rows: dict[str, list[Report]] = {}
     for seed in range(cfg.seed, cfg.seed + seeds):
         split = evaluate.split_edges(data, seed=seed)
@@ -193,7 +214,7 @@ def judge_link(
         reports = {method: evaluate.link(z, split) for method, z in found.items()}
         for method, report in (reports | evaluate.link_controls(split)).items():
             rows.setdefault(method, []).append({"seed": seed, **report})
-    return {method: spread(some) for method, some in rows.items()}
+        yield {method: spread(some) for method, some in rows.items()}
 
 
 def trained(cfg: Config, data: Data, *, parts: Parts, batch_nodes: int) -> tuple[Tensor, Embedder]:

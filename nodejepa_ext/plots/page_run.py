@@ -190,7 +190,7 @@ def worth(judged: dict[str, Any] | None, run: Trained) -> list[str]:
     if judged is not None:
         return page.printed(tables(judged))
     text = "Not evaluated. For a table beside what trains nothing: "
-    call = f"nodejepa-ext evaluate RUN --json > RUN/{EVALUATION}"
+    call = "nodejepa-ext evaluate RUN"
     val = run.meta.get("figures", {}).get("val")
     seen = "" if val is None else f"A linear probe reaches {100 * val:.1f} % of validation nodes."
     return [

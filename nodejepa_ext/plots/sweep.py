@@ -30,6 +30,7 @@ LOOKS = {  # of trials that were stopped: outcomes, marker, colour
     "diverged or out of memory": (("diverged", "oom"), "x", COLOURS[3]),
     "failed": (("died", "timeout", "failed", "lost"), "+", COLOURS[6]),
 }
+STRIP = "below: stopped without a value, or far under the median"
 UNSET = -0.1  # height on an axis from 0 to 1 of a knob that a trial does not have
 MOST_KNOBS = 10  # that are drawn
 SHADES = "viridis_r"  # the best dark
@@ -57,7 +58,8 @@ def lowest(part: Report) -> float:
 
 def draw_history(axes: Axes, part: Report) -> None:
     """Every trial against its number, the best so far, and at their trials' numbers the means and
-    intervals on fresh seeds. What lies below the floor is drawn on it."""
+    intervals on fresh seeds. A complete trial below the floor is drawn on it; what was stopped
+    there, or before it had a value, is in a strip of its own below."""
     from matplotlib.ticker import MaxNLocator
 
     by, low, trials = scale(part), lowest(part), part["trials"]
@@ -68,12 +70,7 @@ def draw_history(axes: Axes, part: Report) -> None:
         best = [*np.maximum.accumulate(values), max(values)]
         ends = [*numbers, len(trials) - 0.5]
         axes.step(ends, best, where="post", color=COLOURS[0], lw=1.1, label="best so far")
-    for label, (outcomes, marker, colour) in LOOKS.items():
-        own = [trial for trial in trials if trial["outcome"] in outcomes]
-        heights = [by * float(np.fmax(reached(trial), low)) for trial in own]
-        look: Any = dict(ls="", marker=marker, ms=5, mfc="none", color=colour, zorder=1.5)
-        if own:
-            axes.plot([t["number"] for t in own], heights, label=label, **look)
+    draw_stopped(axes, part)
     for line in part["rounds"]["lines"]:
         if line["values"]:
             draw_fresh(axes, line, by)
@@ -84,6 +81,30 @@ def draw_history(axes: Axes, part: Report) -> None:
         axes.set_yticks([])
     axes.grid(alpha=0.25, lw=0.6)
     draw_legend(axes)
+
+
+def draw_stopped(axes: Axes, part: Report) -> None:
+    """Trials that were stopped, at their last running objective; those without one, or with one
+    below the floor, in a strip under all values."""
+    by, low, trials = scale(part), lowest(part), part["trials"]
+    known = [value for value in map(reached, trials) if value >= low]
+    tall = (max(known) - low if known else 0.0) or 0.01
+    strip = by * (low - 0.2 * tall)
+    used = False
+    for label, (outcomes, marker, colour) in LOOKS.items():
+        own = [trial for trial in trials if trial["outcome"] in outcomes]
+        heights = [by * reached(trial) if reached(trial) >= low else strip for trial in own]
+        look: Any = dict(ls="", marker=marker, ms=5, mfc="none", color=colour, zorder=1.5)
+        if own:
+            axes.plot([t["number"] for t in own], heights, label=label, **look)
+        used = used or strip in heights
+    if used:
+        half = by * 0.07 * tall
+        axes.axhspan(strip - half, strip + half, color="0.93", lw=0, zorder=0, gid="strip")
+        look = dict(fontsize=7, color="0.4", va="bottom", ha="right")
+        axes.text(1.0, strip + half, STRIP, transform=axes.get_yaxis_transform(), **look)
+        axes.set_ylim(bottom=strip - 1.6 * half)
+        axes.set_yticks([tick for tick in axes.get_yticks() if tick >= by * low - half])
 
 
 def draw_fresh(axes: Axes, line: Report, by: float) -> None:
@@ -219,7 +240,8 @@ def draw_graph(graph: str, part: Report, source: str) -> Figure:
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(labelsize=8)
     figure.suptitle(f"{NAMES.get(graph, graph)}: {len(part['trials'])} trials", fontsize=12)
-    note = "what lies far below the median is drawn at the foot; dotted: from search to fresh seeds"
+    note = "complete trials far below the median are drawn at the lowest value; "
+    note += "dotted: from search to fresh seeds"
     figure.supxlabel(f"{note}; {source}", fontsize=7, color="0.4")
     return figure
 

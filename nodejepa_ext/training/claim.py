@@ -19,7 +19,14 @@ from nodejepa_ext.training.checkpoints import FILES
 
 MANIFEST, CHECKPOINTS = "run.json", "checkpoints"
 FORMAT = 2  # 1: other names of weights, and skip was true or false
-NAMES = ("config.toml", "metrics.jsonl", "model.safetensors", "embeddings.npz", "report.md")
+NAMES = (
+    "config.toml",
+    "metrics.jsonl",
+    "model.safetensors",
+    "embeddings.npz",
+    "report.md",
+    "evaluation.json",  # of `nodejepa-ext evaluate`
+)
 STATUS = ("running", "interrupted", "failed", "finished")
 SCALAR = (str, int, float, bool, None)
 SOURCE = {

@@ -4,11 +4,13 @@
    FastRP and raw features; tables and JSON say the same.
 2. link trains the run's settings on what is left of the edges, once a seed, and no more is known of
    those held out: features made of the graph are made of what is left.
-3. Tasks that the graph does not permit are refused, with a word on those that it does; without
-   --task they are left out, and said so.
+3. Tasks that the graph does not permit are left out, and said so; if that leaves none of those
+   named, they are refused, with a word on what the graph does permit.
 4. Another graph is judged by the same encoder.
 5. Usage exits 2, a changed graph 3, with sentences; stdout is the result alone.
-6. export: a folder from which the card's own lines make the same embeddings, bit for bit; it names
+6. evaluation.json in the run is what --json prints, after every task and seed: what fails or is
+   interrupted later loses nothing. Only of the run's own graph; --overwrite removes it.
+7. export: a folder from which the card's own lines make the same embeddings, bit for bit; it names
    no path; no file is replaced without --overwrite.
 """
 
@@ -159,6 +161,38 @@ def test_what_the_graph_permits(run: Path, bare: Path) -> None:
     assert [*judged(run, "--seeds", "1")["tasks"]] == [*judge.TASKS]
     shown = call("evaluate", bare, "--task", "cluster", "--clusters", "3").stdout
     assert "silhouette" in shown and "NMI" not in shown and "rank" in shown
+
+
+def test_what_is_finished_is_kept(
+    run: Path, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = run / "evaluation.json"
+    report = judged(run, "--task", "linear")
+    assert json.loads(kept.read_text()) == report and report["left_out"] == {}
+    words = ("--task", "linear,cluster", "--clusters", "60", "--json")
+    done = call("evaluate", run, *words)
+    assert done.exit_code == 0 and "cluster left out: n_clusters = 60" in done.stderr
+    assert [*json.loads(done.stdout)["tasks"]] == ["linear"]
+    assert [*json.loads(kept.read_text())["left_out"]] == ["cluster"]
+    plain = judge.trained
+
+    def cut(cfg: Config, *args: Any, **more: Any) -> Any:
+        if cfg.seed == 1:
+            raise KeyboardInterrupt
+        return plain(cfg, *args, **more)
+
+    monkeypatch.setattr(judge, "trained", cut)
+    done = call("evaluate", run, "--task", "knn,link")
+    assert done.exit_code == 130 and "interrupted; finished tasks are kept" in done.stderr
+    assert "kNN" in done.stdout and "auc" in done.stdout
+    tasks = json.loads(kept.read_text())["tasks"]
+    assert [*tasks] == ["knn", "link"] and len(tasks["link"]["Node-JEPA"]["rows"]) == 1
+    assert judge.reported(kept)["tasks"] == tasks
+    before = kept.read_bytes()
+    judged(run, "--graph", save(tmp_path / "other.npz", data, "x", "y"), "--task", "knn")
+    assert kept.read_bytes() == before
+    runs.start(read(Source.of(str(tmp_path / "graph.npz"))), SETTINGS, run, overwrite=True)
+    assert not kept.exists()
 
 
 def test_another_graph(run: Path, data: Data, tmp_path: Path) -> None:
