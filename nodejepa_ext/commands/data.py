@@ -21,8 +21,10 @@ nodejepa-ext data list
 nodejepa-ext data check my_graph/
 nodejepa-ext data check edges.csv --nodes nodes.csv --json
 nodejepa-ext data convert my_graph/ my_graph.npz
+nodejepa-ext data convert my_graph/ my_graph.mapped/
 
-SOURCE: cora, citeseer or pubmed; a folder of edges.csv and, if any, nodes.csv; edges.csv itself
+SOURCE: cora, citeseer or pubmed; a folder of edges.csv and, if any, nodes.csv, or one that convert
+wrote; edges.csv itself
 (.csv .tsv .txt .edges .edgelist, also .gz; .parquet); .npz of the project's format, of
 scipy.sparse.save_npz, or in the layouts of Shchur et al. and of Platonov et al.; .pt of a PyG
 Data; .mtx, .graphml, .gml. What became of each column is said.
@@ -155,15 +157,16 @@ def check(
 @app.command("convert", epilog=EXAMPLES)
 def convert(
     source: Annotated[str, typer.Argument(help="A graph, or its edges.", metavar="SOURCE")],
-    out: Annotated[Path, typer.Argument(help="The file to write.", metavar="OUT.npz")],
+    out: Annotated[str, typer.Argument(help="The file, or the folder.", metavar="OUT.npz|OUT/")],
     nodes: Nodes = None,
     features: Features = None,
     not_features: NotFeatures = None,
     label: Label = None,
     weight: Weight = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.npz.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
 ) -> None:
-    """Keeps the graph, if it is sound, as one .npz that reads back as the same graph."""
+    """Keeps the graph, if it is sound, as one .npz, or as a folder of .npy: it reads back as the
+    same graph, from a folder without features being copied into memory."""
     with sentences(f"{PROG} convert"):
         from nodejepa_ext.graphs.graph import writable, write_graph
 

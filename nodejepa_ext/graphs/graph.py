@@ -7,6 +7,7 @@ Shapes: N nodes, E undirected edges, F features, k fixed splits.
 
 from __future__ import annotations
 
+import warnings
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +25,7 @@ import run_full
 from nodejepa_ext.files import atomic
 from nodejepa_ext.graphs import archives as files
 from nodejepa_ext.graphs import arrays as checks
-from nodejepa_ext.graphs import fast, others, pyg_data, rows, saved, tables
+from nodejepa_ext.graphs import fast, folders, others, pyg_data, rows, saved, tables
 from nodejepa_ext.graphs.archives import CSR, MASKS, Array, Arrays, GraphError
 from nodejepa_ext.graphs.columns import Choices, Found, sentences
 
@@ -58,7 +59,8 @@ def read_graph(
     normalise: str = "none",
     choices: Choices = CHOICES,
 ) -> Graph:
-    """The graph in `source`: cora, citeseer or pubmed; a folder of edges.* and, if any, nodes.*;
+    """The graph in `source`: cora, citeseer or pubmed; a folder of edges.* and, if any, nodes.*, or
+    of `write_graph`, whose features stay on disk, mapped, where normalise is `none`;
     a table of edges (.csv .tsv .txt .edges .parquet), with `nodes` a table of nodes; .npz of the
     project's format or of scipy.sparse.save_npz; .pt of a PyG Data; a Data; a networkx graph.
 
@@ -76,14 +78,12 @@ def read_graph(
         raise ValueError(f"normalise = {normalise!r}: expected one of {', '.join(RULES)}")
     notices: list[str] = []
     try:
-        name, arrays, found = arrays_of(source, edges, nodes, notices, choices)
+        if isinstance(source, str | Path) and edges is None and nodes is None and kept(source):
+            graph = of_folder(Path(source), split, notices)
+        else:
+            graph = of_files(source, edges, nodes, split, notices, choices)
     except OSError as error:
         raise GraphError(f"{error.filename}: {error.strerror}, expected a file to read") from None
-    graph = sound(name, arrays, split, notices)._replace(columns=found)
-    if found is not None:
-        if graph.data.x is None:
-            found.features = []
-        notices += sentences(found)
     if graph.data.x is not None:
         raw = graph.data.x
         graph.data.x, notice = normalised(raw, normalise)
@@ -91,6 +91,50 @@ def read_graph(
         if notice and notice[0].startswith("features: columns"):  # so that `raw_features` can undo
             graph.data.x_mean, graph.data.x_scale = column_scale(raw)
     return graph
+
+
+def of_files(
+    source: Any,
+    edges: str | Path | None,
+    nodes: str | Path | None,
+    split: int | None,
+    notices: list[str],
+    choices: Choices,
+) -> Graph:
+    """Of anything but a folder of `write_graph`, features as they are."""
+    name, arrays, found = arrays_of(source, edges, nodes, notices, choices)
+    graph = sound(name, arrays, split, notices)._replace(columns=found)
+    if found is not None:
+        if graph.data.x is None:
+            found.features = []
+        notices += sentences(found)
+    return graph
+
+
+def kept(source: str | Path) -> bool:
+    """Whether source is a folder that `write_graph` wrote, or had begun to."""
+    return source not in run_full.GRAPHS and folders.holds(Path(source))
+
+
+def of_folder(folder: Path, split: int | None, notices: list[str]) -> Graph:
+    """x and edge_weight mapped, the rest in memory. GraphError: as in `folders.read`."""
+    a = folders.read(folder)
+    n, y = len(a["indptr"]) - 1, a.get("y")
+    if alone := int((np.diff(a["indptr"]) == 0).sum()):
+        notices.append(f"{alone} of {n} nodes have no edges")
+    y = None if y is None else np.array(y)
+    if y is not None and (unlabelled := int((y == -1).sum())):
+        notices.append(f"{unlabelled} of {n} nodes have no label")
+    own = {key: np.array(a[key]) for key in ("node_id", "classes") if key in a}
+    masks = checks.masks_of(str(folder), {k: a[k] for k in MASKS if k in a}, y, split, notices)
+    tensors = {"x": a.get("x"), "edge_index": folders.edges_of(a)}
+    tensors |= {"edge_weight": a.get("edge_weight"), "y": y, **masks}
+    with warnings.catch_warnings(action="ignore"):  # torch: that these arrays cannot be written to
+        data = Data(**{k: torch.from_numpy(v) for k, v in tensors.items() if v is not None})
+    if "x" not in a:
+        data.num_nodes = n
+        notices.append("no features: structural_features makes some of degrees and positions")
+    return Graph(data, own.get("node_id"), own.get("classes"), notices)
 
 
 def raw_features(data: Data) -> Tensor:
@@ -263,23 +307,50 @@ def components(data: Data) -> int:
     return int(connected_components(adj, directed=False)[0])
 
 
-def writable(path: str | Path, overwrite: bool = False) -> Path:
-    """OSError: there is a file already, or no folder for it. ValueError: not called .npz."""
+def writable(path: str | Path, overwrite: bool = False) -> None:
+    """OSError: there is a graph already, or no folder for it. ValueError: a name that neither ends
+    in .npz nor is a folder's, see `folders.is_folder`, or a folder that holds something else."""
+    if folders.is_folder(path):
+        return folders.vacant(Path(path), overwrite)
     path = Path(path)
     if path.suffix != ".npz":
-        raise ValueError(f"{path}: expected a name that ends in .npz")
+        raise ValueError(f"{path}: expected a name that ends in .npz, or in / for a folder")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path.parent}: no such folder")
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path}: there is such a file; --overwrite replaces it")
-    return path
 
 
 def write_graph(graph: Graph, path: str | Path, *, overwrite: bool = False) -> None:
-    """As .npz of the project's format, whole or not at all; `read_graph` gives the same graph. Of
-    the features it keeps what is in graph.data: read with split=None to keep what the source
-    holds. OSError, ValueError: see `writable`."""
-    path, data = writable(path, overwrite), graph.data
+    """As .npz of the project's format, or, where path ends in / or has no suffix, as a folder of
+    .npy, see `folders`; whole or not at all. `read_graph` gives the same graph. Of the features it
+    keeps what is in graph.data: read with split=None to keep what the source holds. OSError,
+    ValueError: see `writable`."""
+    writable(path, overwrite)
+    if folders.is_folder(path):
+        return folders.write(Path(path), folder_arrays(graph), overwrite=overwrite)
+    arrays = npz_arrays(graph)
+    large = sum(array.nbytes for array in arrays.values()) > LARGE
+    with atomic(Path(path)) as file:
+        if large:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+        else:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+
+def folder_arrays(graph: Graph) -> Arrays:
+    """The arrays of `folders`."""
+    data = graph.data
+    arrays = folders.of_edges(data.edge_index.numpy(), int(data.num_nodes))
+    names = ("x", "edge_weight", "y", *MASKS)
+    arrays |= {name: data[name].numpy() for name in names if data.get(name) is not None}
+    own = {"node_id": graph.node_id, "classes": graph.classes}
+    return arrays | {name: array for name, array in own.items() if array is not None}
+
+
+def npz_arrays(graph: Graph) -> Arrays:
+    """The arrays of the project's format, see `archives`."""
+    data = graph.data
     one = data.edge_index[0] < data.edge_index[1]  # of the two directions
     arrays: Arrays = {"edge_index": data.edge_index[:, one].numpy()}
     arrays |= {key: data[key].numpy() for key in MASKS if key in data}
@@ -295,12 +366,7 @@ def write_graph(graph: Graph, path: str | Path, *, overwrite: bool = False) -> N
     if graph.node_id is not None or len(arrays) == 1 + ("edge_weight" in data):
         known = graph.node_id
         arrays["node_id"] = np.arange(int(data.num_nodes)) if known is None else known
-    large = sum(array.nbytes for array in arrays.values()) > LARGE
-    with atomic(path) as file:
-        if large:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
-        else:
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+    return arrays
 
 
 def compact(x: Array) -> Arrays:

@@ -13,8 +13,9 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
+from nodejepa_ext.graphs import folders
 from nodejepa_ext.graphs.columns import Choices
-from nodejepa_ext.graphs.graph import Graph, read_graph
+from nodejepa_ext.graphs.graph import Graph, kept, read_graph
 from nodejepa_ext.graphs.scaling import Scaling
 from run_full import GRAPHS
 
@@ -74,7 +75,7 @@ class Subject(NamedTuple):
 
     graph: Graph
     scaling: Scaling
-    sha256: str  # of the graph as read, before scaling
+    sha256: str  # of the graph as read, before scaling; of a folder, as `recorded`
     source: Source | None
 
 
@@ -97,7 +98,16 @@ def subject(graph: Graph, source: Source | None = None) -> Subject:
     for name, value in labels.items():
         data[name] = value
     ready = graph._replace(data=data, notices=notices)
-    return Subject(ready, scaling, sha256_of(graph), source)
+    sha256 = recorded(source) if source is not None else None
+    return Subject(ready, scaling, sha256 or sha256_of(graph), source)
+
+
+def recorded(source: Source) -> str | None:
+    """Of a folder that `write_graph` wrote: a hash of those in its graph.json, for reading it has
+    compared them with the files, without hashing gigabytes again. None: it is no such folder."""
+    if source.source is None or source.edges or source.nodes or not kept(source.source):
+        return None
+    return folders.recorded(Path(source.source))
 
 
 def sha256_of(graph: Graph) -> str:
