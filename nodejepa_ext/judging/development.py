@@ -15,7 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch_geometric.data import Data
 
-from run_full import linear_probe, score_test
+from nodejepa_ext.judging.large import linear_probe
+from run_full import score_test
 
 SPLITS = 8
 TRAIN, TRAIN_SHARE = 20, 0.4  # nodes of a class to train on, and at most that share of it

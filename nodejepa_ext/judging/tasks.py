@@ -20,7 +20,6 @@ import torch.nn.functional as F
 import torch_geometric.utils as pyg
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
-from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import (
     adjusted_rand_score,
@@ -29,11 +28,11 @@ from sklearn.metrics import (
     roc_auc_score,
     silhouette_score,
 )
-from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 from torch_geometric.data import Data
 
 import run_full
+from nodejepa_ext.judging import large
 from nodejepa_ext.judging.baselines import fastrp
 from nodejepa_ext.judging.splits import PARTS, labelled, labels, node_splits
 from nodejepa_ext.judging.stats import interval
@@ -45,7 +44,6 @@ from run_full import (
     MLPPredictor,
     Result,
     TrainState,
-    linear_probe,
     score_test,
 )
 
@@ -67,7 +65,7 @@ def linear(
     alone, not of seeds or of graphs. ValueError: as in `node_splits`; a z that does not fit."""
     parts = node_splits(data, splits, seed)
     rows = embedding(z, parts[0].num_nodes)
-    results = [linear_probe(rows, part) for part in parts]
+    results = [large.linear_probe(rows, part) for part in parts]
     return scored(results, [{"c": r.c, "scaling": r.scaling} for r in results])
 
 
@@ -90,9 +88,8 @@ def knn(
         raise ValueError(f"ks = {tuple(ks)}: expected from 1 to {fewest}, the training nodes")
     rows, results, chosen = embedding(z, parts[0].num_nodes), [], []
     for part in parts:
-        index = NearestNeighbors(metric="cosine").fit(rows[part.train_mask].numpy())
-        nearest = index.kneighbors(rows.numpy(), max(ks), return_distance=False)
-        votes = part.y[part.train_mask][torch.from_numpy(nearest)]  # [N, max(ks)], nearest first
+        near = large.nearest(rows, part.train_mask, max(ks))
+        votes = part.y[part.train_mask][near]  # [N, max(ks)], nearest first
         said = {k: votes[:, :k].mode(1).values for k in ks}  # k -> [N]; the smallest mode
         val = {k: (said[k] == part.y)[part.val_mask].double().mean().item() for k in ks}
         best, k = max((accuracy, k) for k, accuracy in val.items())
@@ -108,7 +105,8 @@ def cluster(
     n_clusters: int | None = None,
     seeds: int = 10,
 ) -> Report:
-    """k-means (best inertia of 10 starts) on rows of unit length, once a seed, no seed chosen.
+    """k-means (best inertia of 10 starts, see `large.clusters`) on rows of unit length, once a
+    seed, no seed chosen.
 
     n_clusters: the number of classes, if None. Returns figures of silhouette (Euclidean; of 10,000
     nodes drawn by the seed where there are more; 0 where k-means finds one cluster only) and,
@@ -130,7 +128,7 @@ def cluster(
     for seed in range(seeds):
         with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
             # a collapsed embedding has fewer distinct rows than clusters
-            found = KMeans(n_clusters, n_init=10, random_state=seed).fit_predict(unit)
+            found = large.clusters(unit, n_clusters, seed)
         row = {"seed": seed, "silhouette": silhouette(unit, found, seed)}
         if truth is not None and len(truth):
             row["nmi"] = float(normalized_mutual_info_score(truth, found[known]))
@@ -142,7 +140,7 @@ def cluster(
 
 def collapse(z: Tensor | ArrayLike) -> Report:
     """`run_full.collapse`: effective rank, mean pairwise cosine, smallest column std."""
-    return run_full.collapse(embedding(z))
+    return large.collapse(embedding(z))
 
 
 class LinkSplit(NamedTuple):
@@ -255,8 +253,8 @@ def embedding(z: Tensor | ArrayLike, n: int | None = None) -> Tensor:
     if z.ndim != 2 or (n is not None and len(z) != n) or not z.numel():
         rows = "[N, D]" if n is None else f"{n} rows, one a node"
         raise ValueError(f"z has shape {tuple(z.shape)}: expected {rows}")
-    if len(bad := (~z.isfinite()).nonzero()):
-        row, column = bad[0].tolist()
+    if (bad := large.first_infinite(z)) is not None:
+        row, column = bad
         raise ValueError(f"z[{row}, {column}] = {z[row, column]}: expected finite numbers")
     return z
 
