@@ -14,6 +14,7 @@ from nodejepa_ext.commands import (
     ablate,
     bench,
     compare,
+    console,
     data,
     embed,
     evaluate,
@@ -25,6 +26,7 @@ from nodejepa_ext.commands import (
     sweep,
     table,
     train,
+    verb,
 )
 
 app = typer.Typer(
@@ -34,7 +36,9 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     rich_markup_mode="rich",
 )
-app.command("ablate", epilog=ablate.EXAMPLES, context_settings=rows.CONTEXT)(ablate.ablate)
+app.command("ablate", cls=verb.Verb, epilog=ablate.EXAMPLES, context_settings=rows.CONTEXT)(
+    ablate.ablate
+)
 app.command("bench", epilog=bench.EXAMPLES)(bench.bench)
 app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
 app.add_typer(data.app, name="data")
@@ -44,10 +48,18 @@ app.command("export", epilog=export.EXAMPLES)(export.export)
 app.command("page", epilog=page.EXAMPLES)(page.page)
 app.command("plot", epilog=plot.EXAMPLES)(plot.plot)
 app.command("show", epilog=show.EXAMPLES)(show.show)
-app.command("sweep", epilog=sweep.EXAMPLES, context_settings=sweep.CONTEXT)(sweep.sweep)
-app.command("table", epilog=table.EXAMPLES, context_settings=rows.CONTEXT)(table.table)
+app.command("sweep", cls=verb.Verb, epilog=sweep.EXAMPLES, context_settings=sweep.CONTEXT)(
+    sweep.sweep
+)
+app.command("table", cls=verb.Verb, epilog=table.EXAMPLES, context_settings=rows.CONTEXT)(
+    table.table
+)
 app.command(
-    "train", epilog=train.EXAMPLES, context_settings=train.CONTEXT, options_metavar=train.USAGE
+    "train",
+    cls=verb.Verb,
+    epilog=train.EXAMPLES,
+    context_settings=train.CONTEXT,
+    options_metavar=train.USAGE,
 )(train.train)
 
 
@@ -64,6 +76,7 @@ def root(
     ] = False,
 ) -> None:
     """The toolkit around Node-JEPA's reference, run_full.py."""
+    console.hush(False)
 
 
 def main() -> None:

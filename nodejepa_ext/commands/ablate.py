@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nodejepa_ext.commands.console import on_terminate, sentences
-from nodejepa_ext.commands.rows import HOW, KEPT, carry_out, switch
+from nodejepa_ext.commands.console import Quiet, on_terminate, say, sentences
+from nodejepa_ext.commands.rows import DRY, HOW, KEPT, carry_out, switch
 
 if TYPE_CHECKING:
     from nodejepa_ext.ablation.run import Plan
@@ -61,12 +61,15 @@ def ablate(
         bool, switch("--keep-old-rows", "Move rows that do not fit aside.", HOW)
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, not tables.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Change one thing, keep the rest: paired arms, intervals, one plain finding."""
     switches = {"bfs_mask": bfs_mask, "degree_mask": degree_mask, "laplacian_pe": laplacian_pe}
     wanted = {name: True for name, on in (switches | {"reg_node": reg_node}).items() if on}
     wanted |= {"views": False} if no_views else {}
     on_terminate(f"terminated{KEPT}")
+    if dry_run:
+        say(DRY)  # at once: what comes next takes seconds to import
     with sentences(PROG, f"interrupted{KEPT}"):
         plan = prepared(context.args, wanted, vary or [], factorial, arms, final, workers)
         code = carry_out(plan, dry_run, keep_old_rows, as_json)

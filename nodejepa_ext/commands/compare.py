@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nodejepa_ext.commands.console import on_terminate, say, sentences
+from nodejepa_ext.commands import verb
+from nodejepa_ext.commands.console import Quiet, on_terminate, say, sentences
 from nodejepa_ext.commands.printing import print_json, print_parts
 from nodejepa_ext.commands.rows import HOW, KEPT, carry_out, switch
 from nodejepa_ext.files import atomic
@@ -38,7 +39,13 @@ PROG = "nodejepa-ext compare"
 
 
 Graphs = Annotated[
-    list[str], typer.Argument(help="Graphs; see below.", metavar="GRAPH...", show_default=False)
+    list[str],
+    typer.Argument(
+        help="Graphs; see below.",
+        metavar="GRAPH...",
+        show_default=False,
+        autocompletion=verb.graphs,
+    ),
 ]
 Nodes = Annotated[
     Path | None, typer.Option(help="Table of nodes, where the one GRAPH is a table of edges.")
@@ -80,6 +87,7 @@ def compare(
         bool, switch("--keep-old-rows", "Move rows that do not fit aside.", HOW)
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, not tables.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Ours beside its peers and controls: accuracy, neighbours, clusters, links and what they cost,
     paired by seed."""
@@ -87,6 +95,8 @@ def compare(
     with sentences(PROG, f"interrupted{KEPT}"):
         from nodejepa_ext.ablation import costs
 
+        for graph in graphs:
+            verb.check_graph(graph)
         asked = costs.request(graphs, nodes, methods, tasks, seeds, out, final, quick)
         if dry_run:
             return say(costs.forecast(asked, workers))
@@ -120,4 +130,4 @@ def show(plan: Plan, rows: Rows, as_json: bool) -> None:
         picture.draw(found, plan.out / "compare.png")
     if as_json:
         return print_json(found)
-    print_parts(comparison.tables(found))
+    print_parts(comparison.tables(found), str(plan.out / "report.md"))

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Annotated, Self
 
-import click
 import typer
 
 from nodejepa_ext.interrupts import end_of_import
@@ -19,18 +18,24 @@ from nodejepa_ext.records import Damaged
 
 NO_MEMORY = "can't allocate memory"  # as torch has it in a RuntimeError
 SECONDS = 10.0  # between plain lines of progress
-Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing on stderr but errors.")]
+silent = False  # whether the command that runs was given --quiet
 
 
-def quiet() -> bool:
-    """Whether the command that runs was given --quiet."""
-    context = click.get_current_context(silent=True)
-    return bool(context and context.params.get("quiet"))
+def hush(wanted: bool) -> bool:
+    """From here on `say` says nothing, or again something."""
+    global silent
+    silent = wanted
+    return wanted
+
+
+Quiet = Annotated[
+    bool, typer.Option("--quiet", callback=hush, help="Say nothing on stderr but errors.")
+]
 
 
 def say(text: str) -> None:
     """To stderr, unless --quiet."""
-    if not quiet():
+    if not silent:
         typer.echo(text, err=True)
 
 
@@ -100,17 +105,23 @@ def on_terminate(message: str) -> None:
 
 class Progress:
     """How far it is and how long it takes: a bar on a terminal, else a line every 10 s; with
-    --quiet nothing."""
+    --quiet nothing. lines=False: the bar alone."""
+
+    def __init__(self, lines: bool = True) -> None:
+        self.lines = lines
 
     def __enter__(self) -> Self:
         from rich.console import Console
         from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bar
 
-        console = Console(stderr=True, quiet=quiet())
+        console = Console(stderr=True, quiet=silent)
         columns = TextColumn("{task.description}"), BarColumn(10), TimeRemainingColumn(compact=True)
         self.bar = Bar(*columns, console=console, transient=True, disable=not console.is_terminal)
-        self.task, self.plain = self.bar.add_task("starting", total=None), not console.is_terminal
+        self.task, self.plain = (
+            self.bar.add_task("starting", total=None),
+            self.lines and not console.is_terminal,
+        )
         self.began, self.shown, self.first = time.monotonic(), 0.0, -1
         self.bar.start()
         return self

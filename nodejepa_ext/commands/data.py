@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nodejepa_ext.commands.console import say, sentences
+from nodejepa_ext.commands.console import Quiet, say, sentences
 from nodejepa_ext.commands.printing import print_json, print_parts
+from nodejepa_ext.commands.verb import check_graph, check_tables, graphs
 
 if TYPE_CHECKING:
     from nodejepa_ext.graphs.columns import Choices
@@ -37,7 +38,10 @@ app = typer.Typer(
     epilog=EXAMPLES,
 )
 Source = Annotated[
-    str | None, typer.Argument(help="A graph; see below.", show_default=False, metavar="SOURCE")
+    str | None,
+    typer.Argument(
+        help="A graph; see below.", show_default=False, metavar="SOURCE", autocompletion=graphs
+    ),
 ]
 Nodes = Annotated[
     Path | None,
@@ -81,6 +85,8 @@ def read(
     choices: Choices | None = None,
 ) -> Graph:
     """As the files hold it: features not normalised, all splits."""
+    check_tables(source, edges, nodes)
+    check_graph(source)
     from nodejepa_ext.graphs.columns import Choices
     from nodejepa_ext.graphs.graph import read_graph
 
@@ -164,6 +170,7 @@ def convert(
     label: Label = None,
     weight: Weight = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Keeps the graph, if it is sound, as one .npz, or as a folder of .npy: it reads back as the
     same graph, from a folder without features being copied into memory."""

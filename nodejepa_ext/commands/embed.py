@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nodejepa_ext.commands.console import say, sentences
+from nodejepa_ext.commands.console import Quiet, say_new, sentences
+from nodejepa_ext.commands.printing import print_json
+from nodejepa_ext.commands.verb import check_graph, check_tables, graphs
 
 if TYPE_CHECKING:
     from nodejepa_ext.graphs.source import Source
@@ -30,7 +32,13 @@ Exit codes: 0; 2 usage, other features, or a file that cannot be written; 3 no s
 Run = Annotated[Path, typer.Argument(help="What train or export wrote.", metavar="RUN")]
 Other = Annotated[
     str | None,
-    typer.Option("--graph", metavar="SOURCE", help="Another graph.", show_default="that of RUN"),
+    typer.Option(
+        "--graph",
+        metavar="SOURCE",
+        help="Another graph.",
+        show_default="that of RUN",
+        autocompletion=graphs,
+    ),
 ]
 Edges = Annotated[Path | None, typer.Option(help="In place of SOURCE: its table of edges.")]
 Nodes = Annotated[Path | None, typer.Option(help="And, if any, of nodes.")]
@@ -38,6 +46,8 @@ Nodes = Annotated[Path | None, typer.Option(help="And, if any, of nodes.")]
 
 def source_of(graph: str | None, edges: Path | None, nodes: Path | None) -> Source | None:
     """Where the other graph is; None: there is none."""
+    check_tables(graph, edges, nodes)
+    check_graph(graph)
     from nodejepa_ext.graphs.source import Source
 
     return Source.of(graph, edges, nodes) if graph or edges or nodes else None
@@ -55,6 +65,8 @@ def embed(
         str, typer.Option(metavar="columns|list", help="Of .parquet: a column a number, or a list.")
     ] = "columns",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, not a line.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Write the embedding of every node, with its id."""
     with sentences("nodejepa-ext embed"):
@@ -69,8 +81,11 @@ def embed(
         if source is None and isinstance(model, Model):
             torch.set_num_threads(model.meta["threads"])  # the bits of embeddings.npz
         read = embeddings.graph_for(model, run, source)
-        for notice in read.notices:
-            say(notice)
+        say_new(read.notices, model.meta.get("notices", []) if isinstance(model, Model) else [])
         z = model.embed(read.data).numpy()
         embeddings.write(out, z, read.node_id, overwrite=overwrite, layout=layout)
-        typer.echo(f"{z.shape[0]} nodes, {z.shape[1]} dimensions: {out}")
+    n, width = z.shape
+    if as_json:
+        about = {"written": str(out), "nodes": n, "dimensions": width, "notices": read.notices}
+        return print_json(about)
+    typer.echo(f"{n} nodes, {width} dimensions: {out}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nodejepa_ext.commands.console import say, sentences
+from nodejepa_ext.commands.console import Quiet, say, sentences
 from nodejepa_ext.commands.printing import print_json
 
 if TYPE_CHECKING:
@@ -54,11 +54,12 @@ def page(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="What `evaluate RUN --json` printed.",
+            help="Of `nodejepa-ext evaluate`.",
             show_default="RUN/evaluation.json, if there is one",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, not a line.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """One HTML file: what was read, settings and why, curves, evaluation, and a map of the
     embedding with each node's nearest neighbours; or an ablation's arms, or a sweep's trials."""

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from nodejepa_ext.commands.console import say, sentences
+from nodejepa_ext.commands.console import Quiet, say, sentences
 from nodejepa_ext.commands.printing import print_json
 
 PROG = "nodejepa-ext plot"
@@ -41,6 +41,7 @@ def plot(
         Path | None, typer.Option(help="Folder of the pictures.", show_default="FOLDER itself")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, not lines.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """A run's learning curves with meters of collapse, an ablation or a table arm by arm, or a
     sweep trial by trial; accuracies are of validation nodes."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from nodejepa_ext.commands.console import say
+from nodejepa_ext.commands.console import Progress, say
 from nodejepa_ext.commands.printing import print_json, print_parts
 from nodejepa_ext.files import atomic
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 CONTEXT = {"allow_extra_args": True, "ignore_unknown_options": True}
 HOW = "Options"
+DRY = "dry run: a few steps of each arm are timed; nothing is trained, nothing written"
 KEPT = "; finished rows are kept"
 
 
@@ -43,11 +44,13 @@ def carry_out(
     with Rows(plan.out) as rows:
         accept(plan, rows, keep_old)
         total, failed = len(plan.jobs), 0
-        for row, left, seconds in ablation.run(plan, rows, say):
-            failed += row["status"] == "failed"
-            done = f"{total - left} of {total}, {seconds / 60:.1f} minutes left"
-            name = f"{row['graph']}, {row['arm']}, seed {row['seed']}"
-            say(f"{name}: {row['status']}, {figure(row)}; {done}")
+        with Progress(lines=False) as bar:
+            for row, left, seconds in ablation.run(plan, rows, say):
+                failed += row["status"] == "failed"
+                done = f"{total - left} of {total}, {seconds / 60:.1f} minutes left"
+                name = f"{row['graph']}, {row['arm']}, seed {row['seed']}"
+                say(f"{name}: {row['status']}, {figure(row)}; {done}")
+                bar("rows", total - left, total)
         (report or show)(plan, rows, as_json)
     return 5 if failed else 0
 
@@ -90,4 +93,4 @@ def show(plan: Plan, rows: Rows, as_json: bool) -> None:
             file.write(text.encode())
     if as_json:
         return print_json(found)
-    print_parts(report.tables(found))
+    print_parts(report.tables(found), str(plan.out / "report.md"))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nodejepa_ext.commands.console import on_terminate, say, sentences
+from nodejepa_ext.commands.console import Quiet, on_terminate, say, sentences
 from nodejepa_ext.commands.printing import print_json, print_parts
 from nodejepa_ext.sweep.repeats import MOST as ATTEMPTS
 
@@ -76,10 +76,13 @@ def sweep(
     drop_damaged: Annotated[bool, where("--drop-damaged", "Rebuild a damaged journal.")] = False,
     dry_run: Annotated[bool, where("--dry-run", "Say what would be run.")] = False,
     as_json: Annotated[bool, where("--json", "One JSON object, not tables.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Search, then judge the best on fresh seeds. Continues where it was stopped."""
     on_terminate(f"terminated{KEPT}")
     with sentences(PROG, f"interrupted{KEPT}"):
+        if dry_run:
+            say("dry run: settings and spaces are read; nothing is run, nothing written")
         if bool(storage) != bool(study):
             raise ValueError("--storage and --study: expected both or neither")
         if storage and drop_damaged:

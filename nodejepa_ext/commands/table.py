@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from nodejepa_ext.commands.console import on_terminate, sentences
-from nodejepa_ext.commands.rows import HOW, KEPT, carry_out, switch
+from nodejepa_ext.commands.console import Quiet, on_terminate, say, sentences
+from nodejepa_ext.commands.rows import DRY, HOW, KEPT, carry_out, switch
 
 EXAMPLES = """\b
 Examples:
@@ -35,9 +35,12 @@ def table(
         bool, switch("--keep-old-rows", "Move rows that do not fit aside.", HOW)
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, not tables.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """The headline: many seeds of a preset, a full retrain each, beside what it has to beat."""
     on_terminate(f"terminated{KEPT}")
+    if dry_run:
+        say(DRY)
     with sentences(PROG, f"interrupted{KEPT}"):
         from nodejepa_ext.ablation import headline
 

@@ -16,8 +16,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nodejepa_ext.commands.console import Progress, say, sentences
-from nodejepa_ext.commands.data import Features, Label, NotFeatures, Weight, choices_of
+from nodejepa_ext.commands.console import Progress, Quiet, say, sentences
+from nodejepa_ext.commands.data import (
+    Edges,
+    Features,
+    Label,
+    Nodes,
+    NotFeatures,
+    Weight,
+    choices_of,
+)
+from nodejepa_ext.commands.printing import print_json
+from nodejepa_ext.commands.verb import check_graph, check_preset, check_tables, presets
 from nodejepa_ext.interrupts import end_of_import
 
 if TYPE_CHECKING:
@@ -50,6 +60,10 @@ Exit codes: 0; 1 cannot write; 2 usage; 3 no sound graph, or it has changed;
 CONTEXT = {"allow_extra_args": True, "ignore_unknown_options": True}
 USAGE = "GRAPH [OPTIONS]"
 PROG = "nodejepa-ext train"
+Preset = Annotated[str, typer.Option(help="auto, best, card or bgrl.", autocompletion=presets)]
+Track = Annotated[str | None, typer.Option(help="Mirror the metrics: trackio.", show_default=False)]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what it would train and how long.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object, not a report.")]
 Said = tuple[str | None, str | None, str | None, str | None]  # of columns, see `choices_of`
 # run_full's options that a single run has no use for
 OTHERS = ("graphs", "seeds", "first_seed", "data", "quick", "validation_only")
@@ -82,19 +96,13 @@ def train(
         typer.Option(help="Go on with a run; takes no other argument.", show_default=False),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out's run.")] = False,
-    nodes: Annotated[
-        Path | None,
-        typer.Option(help="Table: id, and label, split, features if any.", show_default=False),
-    ] = None,
-    edges: Annotated[
-        Path | None,
-        typer.Option(help="Table: source, target, and weight if any.", show_default=False),
-    ] = None,
+    nodes: Nodes = None,
+    edges: Edges = None,
     features: Features = None,
     not_features: NotFeatures = None,
     label: Label = None,
     weight: Weight = None,
-    preset: Annotated[str, typer.Option(help="auto, best, card or bgrl.")] = "auto",
+    preset: Preset = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Of every random stream.")] = 0,
     checkpoint_every: Annotated[
         int, typer.Option(min=0, help="Epochs between checkpoints; 0: 30 seconds.")
@@ -105,25 +113,37 @@ def train(
     passes: Annotated[
         int, typer.Option(min=0, help="Of subgraphs over all nodes, in place of --epochs.")
     ] = 0,
-    track: Annotated[
-        str | None, typer.Option(help="Mirror the metrics: trackio.", show_default=False)
-    ] = None,
+    track: Track = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Learns embeddings of a graph's nodes, without labels; can be killed and resumed."""
     stop = Stop()
-    where = out, overwrite, checkpoint_every
+    if dry_run:
+        say("dry run: the graph is read and a step is timed; nothing is written")  # at once
+    where = out, overwrite, checkpoint_every, dry_run
     how = preset, seed, (batch_nodes, passes), track
     said = features, not_features, label, weight
     work = partial(begin, context.args, (edges, nodes, said), how, where, stop)
     if resume:
         work = partial(go_on, context, resume, stop)
     with sentences(PROG, "stopped at once"):
-        text = guarded(work)
-    if text:
+        folder, text = guarded(work)
+    if as_json:
+        print_json(told(folder, text, dry_run))
+    elif text:
         typer.echo(text, nl=False)
 
 
-def guarded(work: Callable[[], str]) -> str:
+def told(folder: Path, text: str, dry: bool) -> dict[str, Any]:
+    """What --json prints: the run's folder and its run.json."""
+    from nodejepa_ext.training.claim import manifest
+
+    return {"run": str(folder)} | ({"dry_run": text.strip()} if dry else manifest(folder))
+
+
+def guarded(work: Callable[[], tuple[Path, str]]) -> tuple[Path, str]:
     """What work returns; memory that runs out is a user's mistake."""
     from nodejepa_ext.training.memory import memory_errors
 
@@ -131,18 +151,22 @@ def guarded(work: Callable[[], str]) -> str:
         return work()
 
 
-def go_on(context: typer.Context, folder: Path, stop: Stop) -> str:
-    """ValueError: there are other arguments."""
+def go_on(context: typer.Context, folder: Path, stop: Stop) -> tuple[Path, str]:
+    """-> folder and report. ValueError: there are other arguments."""
     from nodejepa_ext.training import folder as runs
 
     for parameter in context.command.params:
         source = context.get_parameter_source(parameter.name or "")
-        if parameter.name != "resume" and source and source.name == "COMMANDLINE":
+        if (
+            parameter.name not in ("resume", "as_json", "quiet")
+            and source
+            and source.name == "COMMANDLINE"
+        ):
             raise ValueError(f"--resume takes no other argument: {parameter.opts[-1]}")
     if context.args:
         raise ValueError(f"--resume takes no other argument: {context.args[0]}")
     with watching(stop, folder) as watch:
-        return runs.resume(folder, say=say, watch=watch, stop=lambda: stop.code)
+        return folder, runs.resume(folder, say=say, watch=watch, stop=lambda: stop.code)
 
 
 def parsed(argv: list[str]) -> argparse.Namespace:
@@ -166,11 +190,12 @@ def begin(
     argv: list[str],
     tables: tuple[Path | None, Path | None, Said],
     how: tuple[str, int, tuple[int, int], str | None],
-    where: tuple[Path | None, bool, int],
+    where: tuple[Path | None, bool, int, bool],
     stop: Stop,
-) -> str:
-    """tables: of edges and nodes, and what their columns are; how: preset, seed, nodes of a
-    batch and passes, tracker; where: the folder, whether to overwrite, the checkpoints."""
+) -> tuple[Path, str]:
+    """-> folder and report. tables: of edges and nodes, and what their columns are; how: preset,
+    seed, nodes of a batch and passes, tracker; where: the folder, whether to overwrite, the
+    checkpoints, whether nothing is to be written."""
     import torch
 
     from nodejepa_ext.graphs.source import Source, read
@@ -178,13 +203,10 @@ def begin(
     from nodejepa_ext.training import track
 
     preset, seed, (batch_nodes, passes), tracker = how
-    out, overwrite, every = where
+    out, overwrite, every, dry = where
+    check_preset(preset, presets())
     args = parsed(argv)
-    first = args.graph or tables[0]
-    if first is None:
-        raise ValueError("expected a GRAPH, --edges or --resume")
-    if args.threads < 0:
-        raise ValueError(f"--threads {args.threads}: expected at least 0")
+    first = first_of(args, tables)
     if tracker:
         track.check(tracker)
     folder = out or Path("runs", Path(first).stem)
@@ -199,8 +221,10 @@ def begin(
         say(notice)
     about = {"preset": preset, "why": why, "argv": sys.argv[1:]}
     about |= {"track": Path(first).stem} if tracker else {}
+    if dry:
+        return folder, forecast(ready, cfg, parts, batch_nodes, folder)
     with watching(stop, folder) as watch:
-        return runs.start(
+        return folder, runs.start(
             ready,
             cfg,
             folder,
@@ -212,6 +236,30 @@ def begin(
             watch=watch,
             stop=lambda: stop.code,
         )
+
+
+def first_of(args: argparse.Namespace, tables: tuple[Path | None, Path | None, Said]) -> str | Path:
+    """What the run is called after. ValueError: no graph is named, or a table of nodes alone, or
+    threads are below 0."""
+    check_tables(args.graph, *tables[:2])
+    check_graph(args.graph)
+    first = args.graph or tables[0]
+    if first is None:
+        raise ValueError("expected a GRAPH, --edges or --resume")
+    if args.threads < 0:
+        raise ValueError(f"--threads {args.threads}: expected at least 0")
+    return first
+
+
+def forecast(ready: Subject, cfg: Config, parts: Parts, batch_nodes: int, folder: Path) -> str:
+    """How long a run would take; of one on subgraphs, its epochs alone."""
+    text = f"{cfg.epochs} epochs into {folder}"
+    if not batch_nodes:
+        from nodejepa_ext.parts.choice import seams
+        from nodejepa_ext.workers.job import duration
+
+        text += f", about {duration(cfg, ready.graph.data, seams(parts)):.0f} s"
+    return f"{text}; nothing was written\n"
 
 
 def length(cfg: Config, n: int, batch_nodes: int, passes: int) -> tuple[Config, list[str]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
+from difflib import get_close_matches
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Self
@@ -21,11 +23,12 @@ from nodejepa_ext.graphs.scaling import Scaling
 from nodejepa_ext.parts.choice import Parts
 from nodejepa_ext.training import batches, pretrained
 from nodejepa_ext.training.memory import check_memory
-from nodejepa_ext.training.settings import adapted, preset_for
+from nodejepa_ext.training.settings import NAMES, adapted, preset_for
 from nodejepa_ext.training.stopping import label_free, patience
 from run_full import Config
 
 Floats = NDArray[np.float32]
+log = logging.getLogger("nodejepa_ext")  # hears what notices_ holds
 FIELDS = {field.name for field in fields(Config)}
 
 
@@ -115,6 +118,8 @@ class NodeJEPA(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         if graph.data.edge_weight is not None:
             low, high = graph.data.edge_weight.aminmax()
             self.notices_.append(f"edge weights used, from {low:.4g} to {high:.4g}")
+        for notice in self.notices_:
+            log.info(notice)
         return self
 
     def transform(self, X: Any) -> Any:
@@ -200,6 +205,10 @@ class NodeJEPA(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             own = ", ".join(sorted(FIELDS - named.keys()))
             raise ValueError(f"settings: {', '.join(sorted(bad))}: expected some of {own}")
         given = {name: value for name, value in named.items() if value is not None}
+        if self.preset not in NAMES:
+            near = get_close_matches(str(self.preset), NAMES, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"preset = {self.preset!r}: expected one of {', '.join(NAMES)}{hint}")
         base, why = preset_for(self.preset, data, structural=structural)
         config = adapted(base, settings | given)
         if self.out is None or not config.own_features:

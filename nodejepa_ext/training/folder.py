@@ -110,6 +110,10 @@ def same_subject(folder: Path, meta: Meta) -> Subject:
     if meta["graph"]["source"] is None:
         raise RunError(f"{folder}: its graph came from Python, not from files", 3)
     source = Source(**meta["graph"]["source"])
+    gone = [p for p in source[:3] if p and p not in run_full.GRAPHS and not Path(p).exists()]
+    if gone:
+        text = f"its graph was read from {gone[0]}, where nothing is any more; put it back, or, to"
+        raise RunError(f"{folder}: {text} embed or evaluate, say where it is now by --graph", 3)
     try:
         ready = read(source)
     except (GraphError, ValueError, ImportError) as error:

@@ -260,7 +260,7 @@ def test_settings(data: Data) -> None:
         ({"settings": {"momentun": 8}}, "settings: momentun: expected some of .*momentum"),
         ({"settings": {"momentum": 2.0}}, "momentum = 2.0: expected"),
         ({"epochs": "3"}, "epochs = '3': expected"),
-        ({"preset": "worst"}, "preset worst: expected one of auto"),
+        ({"preset": "worst"}, "preset = 'worst': expected one of auto"),
         ({"normalise": "cells"}, "normalise = 'cells': expected one of"),
         ({"device": "tpu"}, "device 'tpu': not on this machine"),
     ]:
