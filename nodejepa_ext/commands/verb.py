@@ -132,8 +132,8 @@ class Verb(TyperCommand):
             check_preset(value)
         for name in value.split(",") if option == "--graphs" and value else []:
             if name not in GRAPHS:
-                text = f"expected some of {', '.join(GRAPHS)}{nearest(name, GRAPHS)}"
-                raise ValueError(f"--graphs {name}: {text}")
+                text = f"expected one of {', '.join(GRAPHS)}{nearest(name, GRAPHS)}"
+                raise ValueError(f"--graphs {name!r}: {text}")
 
     def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
         """Options by their names; values of --preset and --graphs; GRAPH of train."""
