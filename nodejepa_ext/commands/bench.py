@@ -1,5 +1,5 @@
-"""`nodejepa-ext bench`: what a training step, a large graph, or a sweep's storage costs here, and
-whether a GPU does what the CPU does.
+"""`nodejepa-ext bench`: what a training step, a large graph, or a sweep's storage costs here,
+whether a GPU does what the CPU does, and whether commands survive what befalls them.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ nodejepa-ext bench sweep --storage postgresql://user@host/db
 nodejepa-ext bench sweep --scaling
 nodejepa-ext bench gpu --part equality
 nodejepa-ext bench gpu --device cpu          (a dry run of the same checks)
+nodejepa-ext bench survive --share 0.1       (a tenth; the whole takes half an hour)
 
-Exit codes: 0; 1 a measurement failed, or a GPU is not as expected; 2 usage, or no GPU; 130.
+Exit codes: 0; 1 a measurement failed, a GPU is not as expected, or something did not survive;
+2 usage, or no GPU; 130.
 """
 
 PROG = "nodejepa-ext bench"
@@ -37,6 +39,7 @@ class What(StrEnum):
     batches = "batches"
     sweep = "sweep"
     gpu = "gpu"
+    survive = "survive"
 
 
 class Device(StrEnum):
@@ -55,12 +58,22 @@ class Part(StrEnum):
     all = "all"
 
 
+Skip = Annotated[str, typer.Option(help="step: none, or linear as older trees have.")]
+Scaling = Annotated[
+    bool, typer.Option("--scaling", help="sweep: real trials, 1 against 2 workers.")
+]
+Share = Annotated[
+    float | None, typer.Option(help="survive: of all that is done.", show_default="1.0")
+]
+Seed = Annotated[int | None, typer.Option(min=0, help="survive: of all damage.", show_default="0")]
+
+
 def bench(
     what: Annotated[
         What,
         typer.Argument(
             help="A training step; BFS balls and masks and Laplacian positions; subgraphs of a "
-            "graph of 200,000 nodes; a sweep's storage; a GPU."
+            "graph of 200,000 nodes; a sweep's storage; a GPU; damage, kills, full disks."
         ),
     ] = What.step,
     graphs: Annotated[
@@ -68,13 +81,11 @@ def bench(
     ] = "cora,citeseer,pubmed",
     steps: Annotated[int, typer.Option(min=1, help="Timed steps, after 3 to warm up.")] = 10,
     rounds: Annotated[int, typer.Option(min=1, help="Processes of each; the median counts.")] = 1,
-    skip: Annotated[str, typer.Option(help="step: none, or linear as older trees have.")] = "none",
+    skip: Skip = "none",
     storage: Annotated[
         str | None, typer.Option(help="sweep: PostgreSQL as well, postgresql://user@host/db.")
     ] = None,
-    scaling: Annotated[
-        bool, typer.Option("--scaling", help="sweep: real trials, 1 against 2 workers.")
-    ] = False,
+    scaling: Scaling = False,
     device: Annotated[
         Device | None, typer.Option(help="gpu: cuda, or cpu for a dry run.", show_default="cuda")
     ] = None,
@@ -84,10 +95,15 @@ def bench(
     out: Annotated[
         Path | None, typer.Option(help="gpu: folder of its report.", show_default="results")
     ] = None,
+    share: Share = None,
+    seed: Seed = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, not tables.")] = False,
 ) -> None:
-    """CPU seconds, and memory of a training step, on this machine, on one thread; or a GPU's
-    results, speed and memory."""
+    """CPU seconds, and memory of a step, on one thread; a GPU's results; what is survived."""
+    if what is What.survive:
+        return measure_survival(1.0 if share is None else share, seed or 0, as_json)
+    if share is not None or seed is not None:
+        raise stop(PROG, "--share, --seed: expected with survive only", 2)
     if what is not What.gpu and (device or part or out):
         raise stop(PROG, "--device, --part, --out: expected with gpu only", 2)
     if what is What.sweep and not (storage and scaling):
@@ -178,4 +194,22 @@ def measure_gpu(device: Device, part: Part, out: Path, as_json: bool) -> None:
         print_parts(gpu.tables(report))
     say(f"kept in {report['folder']}")
     if gpu.failed(report):
+        raise typer.Exit(1)
+
+
+def measure_survival(share: float, seed: int, as_json: bool) -> None:
+    """Damaged files, kills, full disks and hostile files, all with real commands."""
+    prog = f"{PROG} survive"
+    with sentences(prog, "interrupted"):
+        from nodejepa_ext.bench import survive
+
+        try:
+            report = survive.measure(share, seed, say)
+        except RuntimeError as error:
+            raise stop(prog, str(error), 1) from None
+    if as_json:
+        print_json(report, indent=1)
+    else:
+        print_parts(survive.tables(report))
+    if survive.failed(report):
         raise typer.Exit(1)
