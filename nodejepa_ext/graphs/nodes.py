@@ -174,7 +174,8 @@ class Vectors:
     def name_bad(self, row: int, i: int, value: Any) -> None:
         """Not a number, or too large for float32."""
         name = self.header[i]
-        way = f"a class goes into a column label, y or class; --not-features {name} leaves it out"
+        way = f"a class goes into a column label, y or class, or --label {name} says so"
+        way += f"; --not-features {name} leaves it out"
         wanted = f"a finite number ({way})"
         if too_large(value):
             wanted = f"a finite number, at most {LARGEST:.2g} as float32 has them"

@@ -196,7 +196,7 @@ def doubt(name: str, weights: Array, notices: list[str]) -> None:
     if whole and TIMES[0] <= low and high < TIMES[1]:
         look = "looks like times"
     elif low == high and len(weights) > 1:
-        look = f"is {low:.6g} in every row"
+        look = f"is {low + 0.0:.6g} in every row"  # -0 is 0
     if look:
         text = "it is taken as the weight; --weight none leaves it out"
         notices.append(f"{name}: the third column {look}: {text}")
