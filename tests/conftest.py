@@ -17,6 +17,8 @@ from run_full import Config, Encoder, Graph, MLPPredictor, TrainState
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
 
+os.environ.pop("COLUMNS", None)  # readline puts it into the environment of xdist's workers
+
 # A shell's background job ignores Ctrl-C, and so would the processes that tests send it to.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

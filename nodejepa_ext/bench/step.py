@@ -238,9 +238,12 @@ def tables(report: dict[str, Any]) -> list[Table | str]:
                 figure(row["times_as_fast"], "{:.1f}"),
                 figure(row["peak_mib"], "{:.0f}"),
                 figure(row["share_of_textbook_peak"], "{:.0%}"),
-                f"failed: {row['error']}" if row["error"] else row["note"],
+                row["note"],
             )
         parts.append(table)
+    for row in report["rows"]:
+        if row["error"]:
+            parts.append(f"{row['graph']}, {row['method']}: failed: {row['error']}")
     parts.append(
         f"{report['processor']}, {report['threads']} thread, torch {report['versions']['torch']}, "
         f"torch-geometric {report['versions']['torch-geometric']}; median of {report['steps']} "
