@@ -182,7 +182,7 @@ def renamed(place: str, a: Arrays, names: dict[str, str], notices: list[str]) ->
             if key in arrays:
                 parts[str(key)] = arrays.pop(key)
         parts["format"] = np.array("csr")
-        parts.setdefault("data", np.ones(len(parts["indices"]), np.float32))
+        parts.setdefault("data", np.ones(parts["indices"].size, np.float32))
         arrays |= adjacency(place, parts, notices)
     if arrays.get("edge_index", np.empty(0)).ndim == 2 and arrays["edge_index"].shape[0] != 2:
         arrays["edge_index"] = arrays["edge_index"].T  # [E, 2]

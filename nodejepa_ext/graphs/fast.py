@@ -142,7 +142,11 @@ class EdgeColumns:
             for values in weight:
                 if values.null_count:
                     raise Slow
-                self.weights.append(values.to_numpy(zero_copy_only=False).astype(np.float64))
+                try:
+                    found = values.to_numpy(zero_copy_only=False).astype(np.float64)
+                except (TypeError, ValueError):  # lists or structs: the cell is named elsewhere
+                    raise Slow from None
+                self.weights.append(found)
         self.unnamed_header = not headed and self.is_header(table, places, known)
         if not headed and not self.unnamed_header:
             self.add([table.header[i] for i in (*ends, *numbers)])

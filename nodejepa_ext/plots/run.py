@@ -112,9 +112,11 @@ def read_embedding(path: Path) -> tuple[np.ndarray, np.ndarray]:
             z, y = arrays["z"], arrays["y"]
     except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ResultsError(f"{path}: expected arrays z and y: {error}") from None
-    if z.ndim != 2 or y.shape != z.shape[:1] or not np.isfinite(z).all():
+    numbers = z.dtype.kind in "iuf" and y.dtype.kind in "biuf"
+    if not numbers or z.ndim != 2 or y.shape != z.shape[:1] or not np.isfinite(z).all():
         raise ResultsError(
-            f"{path}: z {list(z.shape)} and y {list(y.shape)}, expected finite z [N, D] and y [N]"
+            f"{path}: z {list(z.shape)} {z.dtype} and y {list(y.shape)} {y.dtype}, expected finite "
+            "z [N, D] and y [N], numbers"
         )
     return z, y
 

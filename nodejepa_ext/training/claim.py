@@ -57,6 +57,7 @@ SHAPE = {  # of run.json
     "graph": GRAPH,
     "files?": Each(str),
     "figures?": Each(SCALAR),
+    "notices?": [str],
 }
 FIGURES = {"effective_rank": float, "cosine": float, "epoch": int, "val?": float}  # at the end
 LARGEST = 1 << 26  # bytes of run.json
