@@ -140,8 +140,9 @@ class Case:
 RUN = ("embed run --out e.csv", "plot run --out p", "export run --hub h", "page run --out p.html")
 RUN += ("evaluate run --task linear", "train --resume run", "train graph.npz --out run --overwrite")
 AGAIN = "train --resume stopped"
+BESIDE = ("config.toml: ", "run/model.safetensors", "run/evaluation.json", "run: its graph")
 CASES = [
-    Case("run/run.json", RUN, said=("config.toml: ", "run/model.safetensors", "run: its graph")),
+    Case("run/run.json", RUN, said=BESIDE),
     Case("run/config.toml", ("embed run --out e.csv", "plot run --out p", "train --resume run")),
     Case("run/metrics.jsonl", ("plot run --out p", "page run --out p.html")),
     Case("run/embeddings.npz", ("plot run --out p", "page run --out p.html")),

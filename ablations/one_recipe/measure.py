@@ -111,6 +111,7 @@ def job_of(name: str, arm: str, cfg: run_full.Config) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Adds the rows that are not there."""
     torch.set_num_threads(1)
     folder, stage, *more = sys.argv[1:]
     names = more[0].split(",") if more else GRAPHS

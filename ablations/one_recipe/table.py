@@ -26,6 +26,7 @@ def gain(of: dict[str, list[float]], base: dict[str, list[float]]) -> str:
 
 
 def main() -> None:
+    """To stdout."""
     found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     rows = [json.loads(line) for line in Path(__file__).with_name("rows.jsonl").open()]
     for row in sorted(rows, key=lambda row: row["seed"]):
