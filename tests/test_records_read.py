@@ -148,7 +148,7 @@ CASES = [
     Case("run/embeddings.npz", ("plot run --out p", "page run --out p.html")),
     Case("run/model.safetensors", ("embed run --out e.csv", "export run --hub h")),
     Case("run/evaluation.json", ("page run --out p.html",)),
-    Case("stopped/run.json", (AGAIN, "plot stopped --out p"), said=("config.toml: ",)),
+    Case("stopped/run.json", (AGAIN, "plot stopped --out p"), said=("config.toml: ", "stopped/")),
     Case("stopped/config.toml", (AGAIN,)),
     Case("stopped/metrics.jsonl", (AGAIN,)),
     Case("stopped/checkpoints/step-00000003.json", (AGAIN,)),
