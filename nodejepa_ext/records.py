@@ -96,6 +96,11 @@ def written(place: str, found: Any) -> None:
         raise Damaged(f"{place}: {text}, expected Unicode") from None
 
 
+def one_line(text: str) -> str:
+    """As it is or, with what ends a line or cannot be shown, as JSON spells it."""
+    return text if text.isprintable() else json.dumps(text)
+
+
 def refuse(constant: str) -> None:
     raise ValueError(f"{constant}: no finite number")
 

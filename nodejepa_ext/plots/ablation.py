@@ -35,7 +35,7 @@ from nodejepa_ext.plots.style import (
     read_lines,
     save,
 )
-from nodejepa_ext.records import Damaged, Each, read_json
+from nodejepa_ext.records import Damaged, Each, one_line, read_json
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -113,7 +113,8 @@ def arms_of(rows: list[Row], order: list[str]) -> list[Arm]:
     for i, name in enumerate(sorted(names, key=is_control)):
         own = [row for row in rows if row["arm"] == name]
         lost = Counter(row["status"] for row in own if row["status"] != "ok")
-        said = [name.removeprefix(CONTROL), *(f"{n} {status}" for status, n in lost.items())]
+        said = [one_line(name.removeprefix(CONTROL))]
+        said += [f"{n} {one_line(status)}" for status, n in lost.items()]
         label = textwrap.fill(", ".join(said), WIDTH)
         arm = Arm(name, label, [row for row in own if row["status"] == "ok"])
         if not is_control(name):

@@ -32,7 +32,7 @@ from nodejepa_ext.plots.style import (
     read_lines,
     save,
 )
-from nodejepa_ext.records import Damaged, read_bytes, read_json
+from nodejepa_ext.records import Damaged, one_line, read_bytes, read_json
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -124,7 +124,7 @@ def read_embedding(path: Path) -> tuple[np.ndarray, np.ndarray]:
 def caption(folder: Path, results: dict[str, Any]) -> str:
     """The folder and, where an older run says so, the commit that made it."""
     name, commit = folder.resolve().name, results.get("commit")
-    return f"{name}, commit {commit}" if commit else name
+    return one_line(f"{name}, commit {commit}"[:200] if commit else name)
 
 
 def draw_panel(axes: Axes, curves: Curves, graph: str, meter: str) -> None:
@@ -176,7 +176,7 @@ def draw_curves(curves: Curves, footnote: str) -> Figure:
         grid[i, 0].set_ylabel(METERS[meter])
     figure.align_ylabels()
     handles = [
-        Line2D([], [], color=COLOURS[i % len(COLOURS)], lw=2, label=method)
+        Line2D([], [], color=COLOURS[i % len(COLOURS)], lw=2, label=one_line(method))
         for i, method in enumerate(curves.methods)
     ]
     figure.legend(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Set
-from contextlib import AbstractContextManager
+import warnings
+from collections.abc import Callable, Iterator, Set
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,11 +120,15 @@ def epoch_axis(axes: Axes, log: bool) -> None:
     axes.set_xlabel("epoch")
 
 
-def literal() -> AbstractContextManager[None]:
-    """While pictures are drawn: names are shown as they are, $ and all, never as formulae."""
+@contextmanager
+def literal() -> Iterator[None]:
+    """While pictures are drawn: names are shown as they are, $ and all, never as formulae; of what
+    the font has not, a box."""
     import matplotlib
 
-    return matplotlib.rc_context({"text.parse_math": False})
+    with matplotlib.rc_context({"text.parse_math": False}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .*missing from", UserWarning)
+        yield
 
 
 def save(figure: Figure, path: Path) -> Path:

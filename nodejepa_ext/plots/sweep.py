@@ -16,6 +16,7 @@ import numpy as np
 
 from nodejepa_ext.files import file_name
 from nodejepa_ext.plots.style import COLOURS, MUTED, NAMES, Notice, ResultsError, literal, save
+from nodejepa_ext.records import one_line
 from nodejepa_ext.sweep.report import BEST, JOURNAL, UNITS, floor, knob_text, read, varied
 from nodejepa_ext.sweep.rounds import Report, complete, value
 
@@ -133,7 +134,8 @@ def draw_importances(axes: Axes, part: Report) -> None:
     shares = [share for _, share in found]
     bars = axes.barh(range(len(found)), shares, color=COLOURS[0], height=0.6)
     axes.bar_label(bars, fmt="{:.2f}", fontsize=8, padding=2)
-    axes.set_yticks(range(len(found)), [name.replace("_", " ") for name, _ in found])
+    names = [one_line(name).replace("_", " ") for name, _ in found]
+    axes.set_yticks(range(len(found)), names)
     axes.tick_params(axis="y", length=0)
     axes.set(ylim=(max(len(found), 4) - 0.5, -0.5), xlim=(0, 1.2 * max(shares)), xticks=[])
     axes.spines["bottom"].set_visible(False)
@@ -203,7 +205,8 @@ def draw_knobs(axes: Axes, part: Report, names: list[str]) -> None:
     ends = {h: f"{scale(part) * (low + h * (top - low)):.3g}" for h in (0.0, 0.5, 1.0)}
     for x, ticks in enumerate([*(knob.ticks() for knob in knobs), ends]):
         draw_axis(axes, x, ticks)
-    labels = [*(name.replace("_", "\n") for name in names), UNITS[part["plan"]["objective"]]]
+    labels = [one_line(name).replace("_", "\n") for name in names]
+    labels.append(UNITS[part["plan"]["objective"]])
     axes.set_xticks(range(len(labels)), [*labels[:-1], textwrap.fill(labels[-1], 12)])
     bottom = UNSET if any(knob.unset for knob in knobs) else 0.0
     axes.set(xlim=(-0.2, len(names) + 0.5), ylim=(bottom - 0.06, 1.06), yticks=[])

@@ -14,6 +14,7 @@ from nodejepa_ext.records import Damaged, Each, check, read_json
 Report = dict[str, Any]
 FIGURE = (float, None)
 SCALAR = (int, float, str, bool, None)
+OBJECTIVES = ("val", "rankme")
 SPAN = {"mean": FIGURE, "std": FIGURE, "low": FIGURE, "high": FIGURE, "n": int}
 RANKS = {"rho": float, "p": float, "n": int}
 MEASURED = ("val", "test", "rank", "effective_rank")
@@ -35,6 +36,7 @@ LINE = {
     "base": bool,
     "search": FIGURE,
     "search_rank": int,
+    "fresh_rank": (int, None),
     "fresh": SPAN,
     "val": SPAN,
     "values": [[float]],
@@ -44,9 +46,10 @@ LINE = {
 PART = {  # of a graph in the report, as far as others read it
     "plan": {"objective": str, "graph": str},
     "study": str,
-    "knobs": Each({"choices": (list, None), "log": bool}),
+    "knobs": Each({"choices": (list, None), "log": bool}),  # scalars
     "trials": [TRIAL],
     "counts": Each(int),
+    "best": (int, None),
     "rounds": {"lines": [LINE], "unfinished": bool, "seeds": [int], "trials": [TRIAL]},
     "winner": (dict, None),
     "winners_curse": (dict, None),
@@ -110,7 +113,58 @@ def kept(path: Path) -> Report:
         ranks = part["winners_curse"] and part["winners_curse"]["spearman"]
         if ranks is not None:
             check(f"{path}, graphs, {graph}, winners_curse, spearman", ranks, RANKS)
+        fitting(f"{path}, graphs, {graph}", part)
     return found
+
+
+def fitting(place: str, part: Report) -> None:
+    """Damaged: what is drawn of a graph's report does not fit together."""
+    if part["plan"]["objective"] not in OBJECTIVES:
+        text = f"objective = {part['plan']['objective'][:100]!r}"
+        raise Damaged(f"{place}, plan, {text}: expected one of {', '.join(OBJECTIVES)}")
+    for name, knob in part["knobs"].items():
+        if knob["choices"] is not None:
+            check(f"{place}, knobs, {name[:100]}, choices", knob["choices"], [SCALAR])
+    trials = {"trials": part["trials"], "rounds, trials": part["rounds"]["trials"]}
+    for where, own in trials.items():
+        for i, trial in enumerate(own):
+            fitting_trial(f"{place}, {where}, item {i}", trial, part["knobs"])
+    for i, line in enumerate(part["rounds"]["lines"]):
+        pairs(f"{place}, rounds, lines, item {i}, values", line["values"])
+        if line["values"]:
+            fitting_line(f"{place}, rounds, lines, item {i}", line)
+
+
+def fitting_trial(place: str, trial: Report, knobs: Report) -> None:
+    """Damaged: its running objective is no list of pairs, or a knob has a value that it cannot."""
+    pairs(f"{place}, intermediate", trial["intermediate"])
+    for name, knob in knobs.items():
+        value = trial["params"].get(name)
+        number = type(value) in (int, float) and (not knob["log"] or value > 0)
+        good = number if knob["choices"] is None else value in knob["choices"]
+        if value is not None and not good:
+            wanted = "one of its choices"
+            if knob["choices"] is None:
+                wanted = "a number above 0" if knob["log"] else "a number"
+            text = f"{name[:100]} = {value!r}"
+            raise Damaged(f"{place}, params, {text[:200]}: expected {wanted}")
+
+
+def fitting_line(place: str, line: Report) -> None:
+    """Damaged: it has values on fresh seeds, and no mean, no value in the search, half an
+    interval."""
+    for name, found in (("search", line["search"]), ("fresh, mean", line["fresh"]["mean"])):
+        check(f"{place}, {name}", found, float)
+    check(f"{place}, fresh_rank", line["fresh_rank"], int)
+    if (line["fresh"]["low"] is None) != (line["fresh"]["high"] is None):
+        raise Damaged(f"{place}, fresh: one end of an interval, expected both or neither")
+
+
+def pairs(place: str, found: list[list[float]]) -> None:
+    """Damaged: a list in it has not two items."""
+    for i, item in enumerate(found):
+        if len(item) != 2:
+            raise Damaged(f"{place}, item {i}: {len(item)} numbers, expected 2")
 
 
 def planned(study: str, plan: Any) -> Report:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nodejepa_ext.files import atomic
-from nodejepa_ext.records import Damaged
+from nodejepa_ext.records import Damaged, one_line
 from nodejepa_ext.sweep.kept import attributes, kept, planned
 from nodejepa_ext.sweep.repeats import unfinished
 from nodejepa_ext.sweep.rounds import (
@@ -244,11 +244,6 @@ def best_toml(found: Report) -> str:
     return "\n".join(parts)
 
 
-def one_line(name: str) -> str:
-    """As it is or, with control characters that would end a comment, as JSON spells it."""
-    return name if name.isprintable() else json.dumps(name)
-
-
 def curves(found: Report) -> list[Report]:
     """A line an evaluation: graph, phase, trial, seed, epoch and what was measured."""
     lines = []
@@ -301,7 +296,9 @@ def best_table(part: Report, top: int) -> Table | None:
 
 
 def knob_text(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else "" if value is None else str(value)
+    if value is None:
+        return ""
+    return f"{value:.3g}" if isinstance(value, float) else one_line(str(value))
 
 
 def rounds_table(part: Report) -> Table | None:

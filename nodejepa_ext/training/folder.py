@@ -29,7 +29,7 @@ from nodejepa_ext.graphs.graph import Graph, GraphError
 from nodejepa_ext.graphs.scaling import Scaling
 from nodejepa_ext.graphs.source import Source, Subject, read
 from nodejepa_ext.parts.choice import Parts, differences, effective, seams
-from nodejepa_ext.records import Damaged
+from nodejepa_ext.records import Damaged, one_line
 from nodejepa_ext.training import batches
 from nodejepa_ext.training.checkpoints import Checkpoints, encoder_of, scaling_of, verify, write
 from nodejepa_ext.training.claim import FORMAT, MANIFEST, claimed, clear, manifest, vacant
@@ -107,20 +107,22 @@ def read_run(folder: Path) -> tuple[Meta, Config, Parts]:
 
 def same_subject(folder: Path, meta: Meta) -> Subject:
     """The run's graph, read again. RunError 3: it cannot be, or is another now."""
+    place = folder / MANIFEST
     if meta["graph"]["source"] is None:
-        raise RunError(f"{folder}: its graph came from Python, not from files", 3)
+        raise RunError(f"{place}: its graph came from Python, not from files", 3)
     source = Source(**meta["graph"]["source"])
     gone = [p for p in source[:3] if p and p not in run_full.GRAPHS and not Path(p).exists()]
     if gone:
-        text = f"its graph was read from {gone[0]}, where nothing is any more; put it back, or, to"
-        raise RunError(f"{folder}: {text} embed or evaluate, say where it is now by --graph", 3)
+        text = f"its graph was read from {one_line(gone[0])}, where nothing is any more; put it "
+        text += "back, or, to"
+        raise RunError(f"{place}: {text} embed or evaluate, say where it is now by --graph", 3)
     try:
         ready = read(source)
     except (GraphError, ValueError, ImportError) as error:
-        raise RunError(f"{folder}: its graph cannot be read again: {error}", 3) from None
+        raise RunError(f"{place}: its graph cannot be read again: {error}", 3) from None
     if ready.sha256 != (wanted := meta["graph"]["sha256"]):
         where = source.source or source.edges
-        text = f"SHA-256 {ready.sha256}, expected {wanted} of {folder / MANIFEST}"
+        text = f"SHA-256 {ready.sha256}, expected {wanted} of {place}"
         raise RunError(f"{where} has changed: {text}", 3)
     return ready
 

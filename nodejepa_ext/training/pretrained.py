@@ -139,7 +139,7 @@ def load(folder: Path) -> Pretrained:
         scaling = scaling_of(settings["scaling"], settings["features"], tensors)
         encoder = encoder_of(cfg, settings["features"], tensors)
     except (OSError, ValueError, safetensors.SafetensorError) as error:
-        raise RunError(f"{path}: {error}; expected the weights of {CONFIG}", 4) from None
+        raise RunError(f"{path}: {error}; expected those of {folder / CONFIG}", 4) from None
     encoder = encoder.to(run_full.placement(cfg)[0]).eval()
     return Pretrained(
         encoder,
@@ -158,7 +158,7 @@ def settings_in(path: Path) -> dict[str, Any]:
         raise ValueError(f"model_type {settings['model_type']!r}: expected model_type {TYPE!r}")
     wanted = {"config": dict, "features": int, "scaling": str}
     for name, kind in wanted.items():
-        if not isinstance(settings.get(name), kind):
+        if type(settings.get(name)) is not kind:  # true is no number of features
             raise ValueError(f"{name} = {settings.get(name)!r}: expected {kind.__name__}")
     if settings["scaling"] not in ("rows", "columns", "none", "structural"):
         raise ValueError(f"scaling = {settings['scaling']!r}: expected a rule")

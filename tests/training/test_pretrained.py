@@ -60,7 +60,7 @@ def test_nothing_is_replaced_unasked(data: Data, tmp_path: Path) -> None:
         ({"model_type": "bert"}, "expected model_type"),
         ({"features": "12"}, "features = '12': expected int"),
         ({"features": -1}, "features = -1: expected"),
-        ({"features": 11}, "model.safetensors: .*expected the weights"),
+        ({"features": 11}, "model.safetensors: .*expected those of .*config.json"),
         ({"scaling": "cells"}, "scaling = 'cells'"),
         ({"columns": ["a"]}, "columns: expected 12 names"),
         ({"config": {"hidden": 8, "depth": 3}}, "config.json: .*depth"),
