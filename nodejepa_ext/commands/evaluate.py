@@ -19,31 +19,45 @@ nodejepa-ext evaluate runs/mine
 nodejepa-ext evaluate runs/mine --task linear,knn --json
 nodejepa-ext evaluate runs/mine --task cluster --clusters 5
 nodejepa-ext evaluate runs/mine --task link --seeds 5
+nodejepa-ext evaluate runs/mine --task linear --controls none
 
 linear: logistic regression. knn: nearest neighbours by cosine. Both on the graph's own split, else
 on 20 random ones of 10/10/80 %. cluster: k-means on rows of unit length. link: 5 % and 10 % of the
 edges are held out, then the run's settings are trained ANEW on the rest, once a seed. Validation
 nodes or pairs choose C, k and scorer; test nodes and pairs count once.
+--controls: raw (features), untrained (the encoder), fastrp, fastrp-features, and of link common
+(neighbours) and adamic-adar; they are embedded and judged one after another, after ours.
 A task that the graph does not permit is left out, and said so. Written: RUN/evaluation.json, what
---json prints, after every task and seed of link, where RUN's own graph is judged; `nodejepa-ext
-page` shows it. What is finished is printed, too, when a later task fails or is interrupted.
+--json prints, after every task of ours, every control and every seed of link, where RUN's own graph
+is judged; `nodejepa-ext page` shows it. What is finished is printed, too, when a later task fails
+or is interrupted.
 Exit codes: 0; 2 usage, or no task that the graph permits; 3 no sound graph; 4 a model that does
 not verify; 6 out of memory; 7 link's training diverged; 130, 143 interrupted.
 """
 KEPT = "; finished tasks are kept"
 EVALUATION = "evaluation.json"
+Tasks = Annotated[
+    str | None,
+    typer.Option(
+        metavar="T,T",
+        help="Some of linear,knn,cluster,link.",
+        show_default="all that the graph permits",
+    ),
+]
+Controls = Annotated[
+    str | None,
+    typer.Option(
+        metavar="C,C",
+        help="none, all, or some of raw,untrained,fastrp,fastrp-features,common,adamic-adar.",
+        show_default="all",
+    ),
+]
 
 
 def evaluate(
     run: Run,
-    task: Annotated[
-        str | None,
-        typer.Option(
-            metavar="T,T",
-            help="Some of linear,knn,cluster,link.",
-            show_default="all that the graph permits",
-        ),
-    ] = None,
+    task: Tasks = None,
+    controls: Controls = None,
     graph: Other = None,
     edges: Edges = None,
     nodes: Nodes = None,
@@ -73,7 +87,7 @@ def evaluate(
             from nodejepa_ext.judging import report as judging
 
             source = source_of(graph, edges, nodes)
-            how: Any = {"clusters": clusters, "seeds": seeds, "say": say}
+            how: Any = {"clusters": clusters, "seeds": seeds, "say": say, "controls": controls}
             keep(judging.judge(run, source, task, **how, keep=keep, said=say_new))
     except typer.Exit as error:
         failed = error

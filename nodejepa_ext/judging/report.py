@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +33,18 @@ from run_full import Config, Embedder
 Report = dict[str, Any]
 Say = Callable[[str], None]
 Train = Callable[[Config, Data], tuple[Tensor, Embedder]]
+Splits = Callable[[], list[Data]]
 
 TASKS = ("linear", "knn", "cluster", "link")
 OURS = "Node-JEPA"
+CONTROLS = {  # words of --controls -> names of methods
+    "raw": "raw features",
+    "untrained": "untrained",
+    "fastrp": "FastRP",
+    "fastrp-features": "FastRP on features",
+    "common": "common neighbours",  # of link alone, as the next
+    "adamic-adar": "Adamic-Adar",
+}
 FIGURE = {"mean": float, "std": (float, None)}
 FIGURES = {"linear": (), "knn": (), "cluster": ("nmi?", "ari?", "silhouette?")}  # a report's own
 METERS = {"effective_rank": float, "cosine": float, "min_std": float}
@@ -61,48 +70,97 @@ def judge(
     clusters: int | None,
     seeds: int,
     say: Say,
+    controls: str | None = None,
     keep: Callable[[Report], None] = lambda report: None,
     said: Callable[[Sequence[str], Sequence[str]], None] = lambda notices, before: None,
 ) -> Report:
     """Of the finished run in `folder`, on its graph or another: {run, graph, tasks: {task: {method:
-    report}}, collapse: {method: meters}, left_out: {task: why}}. keep gets the report so far after
-    every task and every seed of link: what raises later loses none of it. said gets the notices of
-    the graph, and those of the training. Errors: as in `load_model` and `graph_for`;
+    report}}, collapse: {method: meters}, left_out: {task: why}}. controls: as in `named`. keep gets
+    the report so far after every task of ours, after every control, and after every seed of link:
+    what raises later loses none of it. said gets the notices of the graph, and those of the
+    training. Embeddings are held one at a time. Errors: as in `load_model` and `graph_for`;
     ValueError: unknown names, or none that can be."""
+    beside = named(controls)
     model = load_model(folder)
     cfg = model.cfg
     parts = read_run(folder)[2]
     graph = graph_for(model, folder, source)
     said(graph.notices, model.meta.get("notices", []))
     data = graph.data
-    tasks, unfit = chosen(names, data, clusters, say)
+    splits = cache(partial(node_splits, data, seed=cfg.seed))
+    tasks, unfit = chosen(names, data, clusters, splits, say)
     batch_nodes = batch_nodes_of(model.meta)
     embedder = batches.prepared(cfg, data, batch_nodes).embedder
-    z = embedder(model.encoder)
     own: Any = dict(out=cfg.out, seed=cfg.seed, cfg=cfg, embedder=embedder)
-    embeddings = {OURS: z, **evaluate.controls(data, **own)}
-    n, width = z.shape
-    about = {"nodes": n, "edges": data.edge_index.shape[1] // 2, "dimensions": width}
+    makers: dict[str, Callable[[], Tensor]] = {OURS: partial(embedder, model.encoder)}
+    every = evaluate.control_makers(data, **own).items()
+    makers |= {name: make for name, make in every if name in beside}
+    about = {"nodes": len(data.x), "edges": data.edge_index.shape[1] // 2, "dimensions": cfg.latent}
     report: Report = {"run": str(folder), "graph": about, "tasks": {}, "left_out": unfit}
-    report["collapse"] = {method: evaluate.collapse(rows) for method, rows in embeddings.items()}
-    for task in (task for task in tasks if task != "link"):
-        try:
-            found = judge_nodes(task, embeddings, data, cfg.seed, clusters, seeds)
-        except ValueError as error:
-            report["left_out"][task] = str(error)
-            say(f"{task} left out: {error}")
-            continue
-        report["tasks"][task] = found
-        keep(report)
+    report["collapse"] = {}
+    judge_one = partial(judge_nodes, data=data, splits=splits, clusters=clusters, seeds=seeds)
+    judge_methods(makers, [task for task in tasks if task != "link"], judge_one, report, keep, say)
     if "link" in tasks:
         check_memory(data, cfg, batch_nodes=batch_nodes)
         train = partial(trained, parts=parts, batch_nodes=batch_nodes)
-        for links in judge_link(cfg, train, data, model.scaling.rule == "structural", seeds, say):
+        structural = model.scaling.rule == "structural"
+        for links in judge_link(cfg, train, data, structural, seeds, beside, say):
             report["tasks"]["link"] = links
             keep(report)
     if names and not report["tasks"]:
         raise ValueError(refused(report["left_out"]))
     return report
+
+
+def named(controls: str | None) -> list[str]:
+    """Names of methods, of "raw,fastrp", "none" or "all", which None is, too. ValueError: an
+    unknown one."""
+    if controls is None or controls == "all":
+        return [*CONTROLS.values()]
+    words = [] if controls == "none" else list(dict.fromkeys(controls.split(",")))
+    if unknown := [word for word in words if word not in CONTROLS]:
+        text = f"expected none, all, or some of {','.join(CONTROLS)}"
+        raise ValueError(f"--controls {','.join(unknown)}: {text}")
+    return [CONTROLS[word] for word in words]
+
+
+def judge_methods(
+    makers: dict[str, Callable[[], Tensor]],
+    tasks: list[str],
+    judge_one: Callable[[str, Tensor], Report],
+    report: Report,
+    keep: Callable[[Report], None],
+    say: Say,
+) -> None:
+    """Adds the figures of every method to the report, which says the same of all methods whenever
+    it is kept. A task that a method does not permit is left out of all."""
+    for method, make in makers.items():
+        z = make()
+        meters, found = evaluate.collapse(z), dict[str, Report]()
+        for task in tasks:
+            if task in report["left_out"]:
+                continue
+            try:
+                found[task] = judge_one(task, z)
+            except ValueError as error:
+                report["left_out"][task] = str(error)
+                report["tasks"].pop(task, None)
+                say(f"{task} left out: {error}")
+                continue
+            if method == OURS:
+                add(report, method, meters, {task: found[task]})
+                keep(report)
+        add(report, method, meters, found)
+        if report["tasks"]:
+            keep(report)
+        del z  # before the next is made
+
+
+def add(report: Report, method: str, meters: Report, found: Report) -> None:
+    """found: {task: report} of one method."""
+    report["collapse"][method] = meters
+    for task, figures in found.items():
+        report["tasks"].setdefault(task, {})[method] = figures
 
 
 def refused(left: dict[str, str]) -> str:
@@ -129,7 +187,7 @@ def reported(path: Path) -> Report:
 
 
 def chosen(
-    names: str | None, data: Data, clusters: int | None, say: Say
+    names: str | None, data: Data, clusters: int | None, splits: Splits, say: Say
 ) -> tuple[list[str], dict[str, str]]:
     """The tasks named, "linear,knn", or all, as far as the graph permits them, and why others are
     left out, which `say` hears. ValueError: an unknown one, or none that the graph permits."""
@@ -139,7 +197,7 @@ def chosen(
     fit, left = [], {}
     for task in wanted:
         try:
-            permit(task, data, clusters)
+            permit(task, data, clusters, splits)
             fit.append(task)
         except ValueError as error:
             left[task] = str(error)
@@ -150,7 +208,7 @@ def chosen(
     return fit, left
 
 
-def permit(task: str, data: Data, clusters: int | None) -> None:
+def permit(task: str, data: Data, clusters: int | None, splits: Splits) -> None:
     """ValueError: why not."""
     if task == "link":
         evaluate.split_edges(data)
@@ -163,42 +221,40 @@ def permit(task: str, data: Data, clusters: int | None) -> None:
     elif "y" not in data:
         raise ValueError("the graph has no labels; cluster with --clusters K, and link, need none")
     else:
-        node_splits(data)
+        splits()
 
 
 def judge_nodes(
-    task: str,
-    embeddings: dict[str, Tensor],
-    data: Data,
-    seed: int,
-    clusters: int | None,
-    seeds: int,
+    task: str, z: Tensor, data: Data, splits: Splits, clusters: int | None, seeds: int
 ) -> Report:
-    """{method: report of `tasks`} of a task other than link. embeddings: method -> z [N, D]; data
-    has x as the encoder sees it, y and masks. ValueError: as in `tasks`."""
-    found: Report = {}
-    for method, rows in embeddings.items():
-        if task == "linear":
-            found[method] = evaluate.linear(rows, data, seed=seed)
-        elif task == "knn":
-            found[method] = evaluate.knn(rows, data, few(data, seed), seed=seed)
-        else:
-            found[method] = evaluate.cluster(rows, data, n_clusters=clusters, seeds=seeds)
-    return found
+    """The report of `tasks` on z [N, D] in a task other than link. data has y and masks, of which
+    splits makes what `node_splits` does. ValueError: as in `tasks`."""
+    if task == "linear":
+        return evaluate.linear_on(z, splits())
+    if task == "knn":
+        return evaluate.knn_on(z, splits(), few(splits()))
+    return evaluate.cluster(z, data, n_clusters=clusters, seeds=seeds)
 
 
-def few(data: Data, seed: int) -> list[int]:
+def few(splits: Sequence[Data]) -> list[int]:
     """Those of 5, 10 and 20 neighbours that there are training nodes for, at least 1."""
-    fewest = min(int(part.train_mask.sum()) for part in node_splits(data, seed=seed))
+    fewest = min(int(part.train_mask.sum()) for part in splits)
     return [k for k in KS if k <= fewest] or [1]
 
 
 def judge_link(
-    cfg: Config, train: Train, data: Data, structural: bool, seeds: int, say: Say
+    cfg: Config,
+    train: Train,
+    data: Data,
+    structural: bool,
+    seeds: int,
+    beside: Sequence[str],
+    say: Say,
 ) -> Iterator[Report]:
     """After each seed {method: {auc, ap, hits@K: figures over seeds, rows}}. A seed holds out
     edges, then trains the run's settings anew on what is left, without labels; structural:
-    features, too, are made of what is left. train: as `trained`, of settings and a graph."""
+    features, too, are made of what is left. train: as `trained`, of settings and a graph; beside:
+    names of controls."""
     rows: dict[str, list[Report]] = {}
     for seed in range(cfg.seed, cfg.seed + seeds):
         split = evaluate.split_edges(data, seed=seed)
@@ -209,10 +265,11 @@ def judge_link(
         own, left = replace(cfg, seed=seed), split.data
         bare = Data(x=left.x, edge_index=left.edge_index, edge_weight=left.edge_weight)
         z, embedder = train(own, bare)
-        found = {OURS: z}
-        found |= evaluate.controls(left, out=cfg.out, seed=seed, cfg=own, embedder=embedder)
-        reports = {method: evaluate.link(z, split) for method, z in found.items()}
-        for method, report in (reports | evaluate.link_controls(split)).items():
+        makers = evaluate.control_makers(left, out=cfg.out, seed=seed, cfg=own, embedder=embedder)
+        reports = {OURS: evaluate.link(z, split)}
+        reports |= {m: evaluate.link(make(), split) for m, make in makers.items() if m in beside}
+        reports |= evaluate.link_controls(split, beside)
+        for method, report in reports.items():
             rows.setdefault(method, []).append({"seed": seed, **report})
         yield {method: spread(some) for method, some in rows.items()}
 

@@ -51,6 +51,7 @@ Report = dict[str, Any]
 Floats = NDArray[np.floating[Any]]
 PairScores = Callable[[Tensor], Floats]  # pairs [2, P] -> [P], larger where an edge is likelier
 
+LINK_CONTROLS = ("raw features", "common neighbours", "Adamic-Adar")
 SILHOUETTE_NODES = 10_000  # its cost is quadratic
 
 
@@ -63,7 +64,11 @@ def linear(
     Returns the mean over the splits of `node_splits`, std, low and high (95% t interval), n, and
     rows {split, val, test, c, scaling}. Splits share nodes: the interval is of the draw of splits
     alone, not of seeds or of graphs. ValueError: as in `node_splits`; a z that does not fit."""
-    parts = node_splits(data, splits, seed)
+    return linear_on(z, node_splits(data, splits, seed))
+
+
+def linear_on(z: Tensor | ArrayLike, parts: Sequence[Data]) -> Report:
+    """`linear` on the splits of `node_splits`, made before."""
     rows = embedding(z, parts[0].num_nodes)
     results = [large.linear_probe(rows, part) for part in parts]
     return scored(results, [{"c": r.c, "scaling": r.scaling} for r in results])
@@ -82,7 +87,11 @@ def knn(
     Equal votes go to the smaller class, equal ks to the larger k. Returns what `linear` does, of
     the same splits, with rows {split, val, test, k}. ValueError: as in `linear`; ks is empty, or
     holds a k below 1 or above the number of training nodes."""
-    parts = node_splits(data, splits, seed)
+    return knn_on(z, node_splits(data, splits, seed), ks)
+
+
+def knn_on(z: Tensor | ArrayLike, parts: Sequence[Data], ks: Sequence[int]) -> Report:
+    """`knn` on the splits of `node_splits`, made before."""
     fewest = min(int(part.train_mask.sum()) for part in parts)
     if not len(ks) or not 1 <= min(ks) <= max(ks) <= fewest:
         raise ValueError(f"ks = {tuple(ks)}: expected from 1 to {fewest}, the training nodes")
@@ -196,18 +205,19 @@ def link(z: Tensor | ArrayLike, split: LinkSplit) -> Report:
     return ranked(scorers, split)
 
 
-def link_controls(split: LinkSplit) -> dict[str, Report]:
-    """`link` of what trains nothing: cosine of raw features; common neighbours in the training
-    graph, counted, or each by 1 / log degree (Adamic and Adar 2003)."""
+def link_controls(split: LinkSplit, names: Sequence[str] = LINK_CONTROLS) -> dict[str, Report]:
+    """`link` of what trains nothing, of those named: cosine of raw features; common neighbours in
+    the training graph, counted, or each by 1 / log degree (Adamic and Adar 2003)."""
     n, (u, v) = split.data.num_nodes, split.data.edge_index.cpu().numpy()
     adj = sparse.csr_array((np.ones(len(u)), (u, v)), (n, n))
     rarity = 1 / np.log(np.maximum(adj.sum(1), 2))  # [N]; a common neighbour has degree 2 or more
     unit = F.normalize(embedding(split.data.x, n))
-    return {
-        "raw features": ranked({"cosine": partial(products, unit)}, split),
-        "common neighbours": ranked({"count": partial(shared, adj, np.ones(n))}, split),
-        "Adamic-Adar": ranked({"sum": partial(shared, adj, rarity)}, split),
+    scorers: dict[str, dict[str, PairScores]] = {
+        "raw features": {"cosine": partial(products, unit)},
+        "common neighbours": {"count": partial(shared, adj, np.ones(n))},
+        "Adamic-Adar": {"sum": partial(shared, adj, rarity)},
     }
+    return {name: ranked(some, split) for name, some in scorers.items() if name in names}
 
 
 def ranking(
@@ -234,15 +244,31 @@ def controls(
     """Embeddings [N, ...] to set beside a judged one: raw features, an encoder never trained (of
     cfg if given, out wide), FastRP without and with features. For links: of `split.data`. embedder:
     of data under cfg, if at hand; else data's graph is built."""
+    own: Any = dict(out=out, seed=seed, cfg=cfg, embedder=embedder)
+    return {name: make() for name, make in control_makers(data, **own).items()}
+
+
+def control_makers(
+    data: Data,
+    *,
+    out: int = 256,
+    seed: int = 0,
+    cfg: Config | None = None,
+    embedder: Embedder | None = None,
+) -> dict[str, Callable[[], Tensor]]:
+    """What `controls` returns, each made when it is called: of a large graph they do not fit into
+    memory at once."""
     cfg = replace(cfg or Config(), out=out, seed=seed)
-    if embedder is None:
-        embedder = partial(run_full.embed, graph=Graph.of(data, cfg))
-    untrained = TrainState.new(cfg, data, Encoder, MLPPredictor).encoder
+
+    def untrained() -> Tensor:
+        encoder = TrainState.new(cfg, data, Encoder, MLPPredictor).encoder
+        return embedder(encoder) if embedder else run_full.embed(encoder, Graph.of(data, cfg))
+
     return {
-        "raw features": embedding(data.x),
-        "untrained": embedder(untrained),
-        "FastRP": fastrp(data, out, seed=seed),
-        "FastRP on features": fastrp(data, out, features=True, seed=seed),
+        "raw features": partial(embedding, data.x),
+        "untrained": untrained,
+        "FastRP": partial(fastrp, data, out, seed=seed),
+        "FastRP on features": partial(fastrp, data, out, features=True, seed=seed),
     }
 
 

@@ -10,7 +10,9 @@
 5. Usage exits 2, a changed graph 3, with sentences; stdout is the result alone.
 6. evaluation.json in the run is what --json prints, after every task and seed: what fails or is
    interrupted later loses nothing. Only of the run's own graph; --overwrite removes it.
-7. export: a folder from which the card's own lines make the same embeddings, bit for bit; it names
+7. --controls chooses what is set beside ours, with the same figures; splits are made once, and no
+   two embeddings are held at a time.
+8. export: a folder from which the card's own lines make the same embeddings, bit for bit; it names
    no path; no file is replaced without --overwrite.
 """
 
@@ -19,6 +21,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -193,6 +196,70 @@ def test_what_is_finished_is_kept(
     assert kept.read_bytes() == before
     runs.start(read(Source.of(str(tmp_path / "graph.npz"))), SETTINGS, run, overwrite=True)
     assert not kept.exists()
+
+
+def test_controls(run: Path, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = ("--task", "knn,link", "--seeds", "1")
+    whole = judged(run, *both, "--controls", "all")
+    for words, methods in [("none", METHODS[:1]), ("fastrp,raw", ["Node-JEPA", *METHODS[1:4:2]])]:
+        found = judged(run, *both, "--controls", words)
+        assert [*found["collapse"]] == methods and judge.reported(run / "evaluation.json") == found
+        for task, figures in found["tasks"].items():
+            assert [*figures] == methods
+            assert figures == {method: whole["tasks"][task][method] for method in methods}
+    found = judged(run, *both, "--controls", "common")
+    assert [*found["tasks"]["knn"]] == METHODS[:1]
+    assert [*found["tasks"]["link"]] == ["Node-JEPA", "common neighbours"]
+    done = call("evaluate", run, "--controls", "raw,rew")
+    assert (
+        done.exit_code == 2 and "--controls rew: expected none, all, or some of raw" in done.stderr
+    )
+
+    calls, plain = [], judge.node_splits
+    other = save(tmp_path / "other.npz", data, "x", "y")  # 20 random splits
+
+    def counted(*args: Any, **more: Any) -> Any:
+        calls.append(args)
+        return plain(*args, **more)
+
+    monkeypatch.setattr(judge, "node_splits", counted)
+    judged(run, "--graph", other, "--task", "linear,knn", "--controls", "none")
+    assert len(calls) == 1
+
+
+def test_embeddings_are_held_one_at_a_time(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Raw features are the graph's own, and take nothing."""
+    alive: list[weakref.ref[Any]] = []
+    plain = judge.judge_nodes
+
+    def watched(task: str, z: torch.Tensor, **more: Any) -> Any:
+        assert all(ref() is None for ref in alive)
+        if z.data_ptr() != more["data"].x.data_ptr():
+            alive.append(weakref.ref(z))
+        report = plain(task, z, **more)
+        return report
+
+    monkeypatch.setattr(judge, "judge_nodes", watched)
+    judged(run, "--task", "linear")
+    assert len(alive) == 4
+
+
+def test_a_control_that_fails_leaves_the_task_out(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of all methods, so that a report says the same of each."""
+    plain, seen = judge.judge_nodes, []
+
+    def broken(task: str, z: torch.Tensor, **more: Any) -> Any:
+        seen.append(task)
+        if task == "knn" and seen.count("knn") == 3:
+            raise ValueError("no neighbours")
+        return plain(task, z, **more)
+
+    monkeypatch.setattr(judge, "judge_nodes", broken)
+    found = judged(run, "--task", "linear,knn")
+    assert found["left_out"] == {"knn": "no neighbours"} and [*found["tasks"]] == ["linear"]
+    assert [*found["tasks"]["linear"]] == METHODS and seen.count("knn") == 3
 
 
 def test_another_graph(run: Path, data: Data, tmp_path: Path) -> None:
