@@ -51,6 +51,24 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
             temp.unlink()
 
 
+def reserve(folder: Path, size: int) -> None:
+    """OSError names the folder: its disk has not `size` bytes free, or takes no such file. What is
+    found is given back at once."""
+    temp = folder / f".nodejepa-{secrets.token_hex(16)}.tmp"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        descriptor = os.open(temp, flags, 0o666)
+        try:
+            os.posix_fallocate(descriptor, 0, size)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(folder)) from None
+    finally:
+        with suppress(OSError):
+            temp.unlink()
+
+
 def appending(path: Path) -> FileIO:
     """Opened for `append`, made if there is none. OSError names path: it is a link, or no regular
     file, or cannot be opened."""

@@ -4,12 +4,14 @@ arrays and tensors. Each takes the sound bytes and a random stream -> other byte
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import random
 import re
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -202,6 +204,29 @@ def array(payload: bytes, rng: random.Random) -> bytes:
     return made.getvalue()
 
 
+def one_array(payload: bytes, rng: random.Random) -> bytes:
+    """Of a .npy: another type, shape or other values; objects; in another order."""
+    value = np.load(io.BytesIO(payload))
+    np.save(made := io.BytesIO(), other(value, rng))
+    return made.getvalue()
+
+
+def told_again(manifest: Path, path: Path) -> None:
+    """graph.json says of a damaged .npy what is true of it now, as somebody would who means it."""
+    payload = path.read_bytes()
+    meta = json.loads(manifest.read_text())
+    entry = meta["files"][path.stem]
+    entry["sha256"] = hashlib.sha256(payload).hexdigest()
+    entry |= {"bytes": len(payload), "mtime_ns": path.stat().st_mtime_ns}
+    try:
+        value = np.load(io.BytesIO(payload))
+    except Exception:  # whatever numpy says of a damaged header
+        value = None
+    if isinstance(value, np.ndarray):
+        entry |= {"dtype": value.dtype.str, "shape": list(value.shape)}
+    manifest.write_text(json.dumps(meta))
+
+
 def other(value: Any, rng: random.Random) -> Any:
     """An array of another type, shape or with other values."""
     ways: list[Callable[[], Any]] = [
@@ -325,6 +350,7 @@ MADE: dict[str, Damage] = {  # by the end of a name
     ".jsonl": json_line,
     ".toml": toml_value,
     ".npz": array,
+    ".npy": one_array,
     ".safetensors": tensor,
     ".parquet": column,
     ".pt": saved_data,

@@ -43,8 +43,9 @@ class Verb:
 SMALL, ARMS, SEARCH = (" ".join(w) for w in (files.TRAIN, files.ARMS, files.SEARCH))
 VERBS = (
     Verb("data convert graph.npz HERE/graph.npz --overwrite", ("graph.npz",)),
+    Verb("data convert graph.npz HERE/mapped/ --overwrite", ("mapped",)),
     Verb(f"train graph.npz --out HERE/new {SMALL}", grows=True),
-    Verb(f"train graph.npz --out HERE/run --overwrite {SMALL}", ("run",), grows=True),
+    Verb(f"train graph.npz --out HERE/run --overwrite {SMALL}", ("run",)),
     Verb("train --resume HERE/stopped", ("stopped",), grows=True),
     Verb("embed run --out HERE/nodes.csv --overwrite", ("again/nodes.csv",)),
     Verb("embed run --out HERE/nodes.parquet --overwrite", ("again/nodes.parquet",)),

@@ -65,6 +65,12 @@ GRAPHS = (
     graph("g.pt"),
     graph("again/nodes.csv", "again/edges.csv", "--nodes", "again/nodes.csv"),
     graph("again/nodes.parquet", "again/edges.csv", "--nodes", "again/nodes.parquet"),
+    graph("mapped/graph.json", "mapped"),
+    graph("mapped/indptr.npy", "mapped"),
+    graph("mapped/indices.npy", "mapped"),
+    graph("mapped/x.npy", "mapped"),
+    graph("mapped/y.npy", "mapped"),
+    graph("mapped/train_mask.npy", "mapped"),
 )
 
 
@@ -229,6 +235,7 @@ def runs(home: Path) -> None:
     except RunError:
         shutil.copytree(home / "stopped", home / "run")
     every: list[list[str]] = [["train", "--resume", "run"], ["export", "run", "--hub", "hub"]]
+    every += [["data", "convert", "graph.npz", "mapped/"]]
     every += [["embed", "run", "--out", f"again/nodes.{s}"] for s in ("csv", "parquet")]
     (home / "again").mkdir()
     for words in every:

@@ -59,36 +59,41 @@ def drawn(kind: files.Kind, payload: bytes, rng: random.Random) -> tuple[str, by
 
 
 def placed(home: Path, place: Path, kind: files.Kind, seed: str) -> str:
-    """Sound files with one damaged in `place` -> the damage's name."""
+    """Sound files with one damaged in `place` -> the damage's name. Of an array beside its hash,
+    half the hashes are renewed."""
     files.fresh(home, place, (kind.path, *kind.words, "graph.npz", "first.toml"))
-    name, payload = drawn(kind, (home / kind.path).read_bytes(), random.Random(seed))
-    (place / kind.path).write_bytes(payload)
+    rng, path = random.Random(seed), place / kind.path
+    name, payload = drawn(kind, path.read_bytes(), rng)
+    path.write_bytes(payload)
+    if path.suffix == ".npy" and rng.random() < 0.5:
+        damage.told_again(path.with_name("graph.json"), path)
+        name += ", told again"
     return name
 
 
-def graph_case(kind: files.Kind, what: str) -> Told:
-    """`check` of it; and of what it accepts, that it is sound and what `convert` writes reads
-    equal."""
+def graph_case(kind: files.Kind, what: str, made: str) -> Told:
+    """`check` of it; and of what it accepts, that it is sound and what `convert` writes to `made`
+    reads equal."""
     words = [*kind.words]
     end = within(words)
     if end.code or wrong_end(end):
         return told(end, what)
     source, more = words[2], words[3:]
-    for again in (["data", "convert", source, "made.npz", *more], ["data", "check", "made.npz"]):
+    for again in (["data", "convert", source, made, *more], ["data", "check", made]):
         other = within(again)
         if other.code:
             return [
                 ("lost", f"{what}: check accepts it, but {' '.join(again)}: {other.err[-400:]}")
             ]
-    return [("exit", 0), *(("lost", f"{what}: {text}") for text in unequal(source, more))]
+    return [("exit", 0), *(("lost", f"{what}: {text}") for text in unequal(source, more, made))]
 
 
-def unequal(source: str, more: list[str]) -> list[str]:
+def unequal(source: str, more: list[str], made: str) -> list[str]:
     """What is unsound in the graph of a source, or other in the one that was made of it."""
     from nodejepa_ext.graphs.graph import read_graph
 
     one = read_graph(source, nodes=more[1] if more else None, split=None)
-    two = read_graph("made.npz", split=None)
+    two = read_graph(made, split=None)
     first, second = of_graph(one), of_graph(two)
     found = unsound(one.data)
     for name in sorted(first.keys() | second.keys()):
@@ -182,7 +187,8 @@ def fuzzed(
         what = f"case {number}, {kind.path}, {way}"
         with contextlib.chdir(place):
             if kind.words[0] == "data":
-                return graph_case(kind, what)
+                made = "made/" if number // len(kinds) % 2 else "made.npz"
+                return graph_case(kind, what, made)
             return back_case(kind, what, way, home)
 
     for outcome in many(trial, count, scratch / "fuzz"):

@@ -26,6 +26,7 @@ from run_full import Config, Encoder, RunError, TrainState
 
 FORMAT = 2  # 1: other names of weights
 KEPT = 2
+ROW, STREAM = 400, 6000  # bytes, at most, of an epoch's row and of the state of a random stream
 LARGEST = 1 << 40  # bytes of a file of tensors
 FILES = re.compile(r"step-\d{8,}\.(json|safetensors)")
 Tensors = dict[str, Tensor]
@@ -147,6 +148,19 @@ class Checkpoints:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.last = folder, ""  # stem of the newest that is known to be good
+
+    def footprint(self, state: TrainState, nodes: int) -> int:
+        """Bytes on disk, at most, of a run from its beginning to its end; nodes: of the graph."""
+        cfg = state.cfg
+        encoder, predictor = (
+            sum(t.nbytes for t in module.state_dict().values())
+            for module in (state.encoder, state.predictor)
+        )
+        rows = ROW * cfg.epochs
+        tensors = 5 * encoder + 3 * predictor + STREAM * len(state.streams)  # see `pack`
+        checkpoint = tensors + rows + (1 << 16)  # headers
+        embeddings = nodes * (4 * cfg.latent + 8)
+        return (KEPT + 1) * checkpoint + rows + encoder + embeddings + (1 << 18)
 
     def save(self, state: TrainState) -> None:
         """On disk when this returns; then all but this one and the good one before are removed.

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from nodejepa_ext.files import TEMPORARY, sweep
+from nodejepa_ext.files import TEMPORARY, reserve, sweep
 from nodejepa_ext.records import Damaged, Each, check, read_json
 from nodejepa_ext.training.checkpoints import FILES
 
@@ -128,10 +128,13 @@ def replaceable(folder: Path) -> None:
             raise ValueError(f"{path}: no regular file, nothing is replaced")
 
 
-def clear(folder: Path, checkpoints: bool = True) -> None:
+def clear(folder: Path, checkpoints: bool = True, needed: int = 0) -> None:
     """Of a folder that `replaceable` lets pass: sweeps old temporary files, and with `checkpoints`
-    removes all that a run writes; run.json last. ValueError: it does not."""
+    removes all that a run writes; run.json last. ValueError: it does not. OSError: it holds a run,
+    and beside it there is no room for the bytes `needed`."""
     replaceable(folder)
+    if needed and (folder / MANIFEST).exists():
+        roomy(folder, needed)
     inner = folder / CHECKPOINTS
     sweep(folder)
     if inner.is_dir():
@@ -144,6 +147,16 @@ def clear(folder: Path, checkpoints: bool = True) -> None:
         if FILES.fullmatch(path.name):
             path.unlink()
     (folder / MANIFEST).unlink(missing_ok=True)
+
+
+def roomy(folder: Path, needed: int) -> None:
+    """OSError: a run of this size cannot be written beside the one that is there."""
+    try:
+        reserve(folder, needed)
+    except OSError as error:
+        text = f"{error.strerror}: the run there is kept, expected room for a new one beside it, "
+        text += f"{needed / 1e6:.1f} MB; free some, remove the run, or name another folder"
+        raise OSError(error.errno, text, str(folder)) from None
 
 
 @contextmanager

@@ -185,7 +185,7 @@ def start(
     folder.mkdir(parents=True, exist_ok=True)
     with claimed(folder):
         vacant(folder, overwrite)
-        clear(folder)
+        clear(folder, needed=run.checkpoints.footprint(run.state, len(data.x)))
         run.begin(every)
         return run()
 
