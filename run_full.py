@@ -74,6 +74,9 @@ class Config:
     """Everything that decides a run; ValueError names a field that holds what it may not."""
 
     encoder: str = knob("gcn", "model", "graph convolution", "gcn", "gat")
+    transform: str = knob(
+        "none", "model", "of x; root: square roots of a row's shares of its sum", "none", "root"
+    )
     heads: int = knob(4, "model", "attention heads of gat, concatenated", 1, 64)
     hidden: int = knob(512, "model", "width of every layer but the last", 1, 65536)
     out: int = knob(256, "model", "width of the last layer", 1, 65536)
@@ -125,19 +128,34 @@ class Config:
         return 2 * self.out if self.own_features else self.out
 
 
-CCA: Any = dict(target="online", predictor=0, directions=1, loss_nodes="all", loss="standardised")
-WIDE: Any = dict(hidden=1024, out=512, norm="none", neighbours=20, mask=0.3, feat1=0.0, feat2=0.0)
-BEST = Config(**CCA, regulariser="decorrelation", **WIDE, warmup=0, epochs=30, eval_every=15)
-FLAT = replace(BEST, layers=1, out=1024, embed_hops=1, mask=0.5, feat1=0.4, epochs=60)
-GAT = Config(encoder="gat", lr=2e-3, warmup=50, epochs=1500, edge1=0.4, edge2=0.4)
-PRESETS = {
-    "best": {
-        "cora": BEST,
-        "citeseer": replace(FLAT, regulariser_weight=1.2e-4),
-        "pubmed": replace(BEST, neighbour_weight=0.4, feat1=0.3, feat2=0.3, epochs=25),
-    },
-    "card": {"cora": Config(), "citeseer": GAT, "pubmed": Config(mask=0.6, edge1=0.4)},
+BEST = Config(  # of every graph; `recipe` adds what x and the edges decide
+    hidden=1024,
+    out=512,
+    norm="none",
+    predictor=0,
+    loss="standardised",
+    loss_nodes="all",
+    directions=1,
+    target="online",
+    regulariser="decorrelation",
+    mask=0.3,
+    feat1=0.0,
+    edge1=0.7,
+    feat2=0.0,
+    edge2=0.7,
+    warmup=0,
+    epochs=30,
+    eval_every=15,
+)
+CARD = {
+    "cora": Config(),
+    "citeseer": Config(encoder="gat", lr=2e-3, warmup=50, epochs=1500, edge1=0.4, edge2=0.4),
+    "pubmed": Config(mask=0.6, edge1=0.4),
 }
+PRESETS = ("best", "card")
+JOINED, MOST_JOINED = 20, 20_000  # neighbours, and the nodes of a graph up to which they are sought
+SHARE = 0.2  # of a node's mean edge weights together: what its neighbours weigh
+PAIRS = 10_000, 100_000  # of nodes, that `likeness` draws: fewest and most
 GRAPHS = {  # SHA-256 of the files; public splits of Yang et al. 2016
     "cora": "01754b720176174ade4e1fa45f48112bc912c4794477f5eca5e0787f107b395c",
     "citeseer": "025c982d93b36b1f59e65e99fadd3a7e9659394cf9aebf93cda094350298fa9f",
@@ -148,14 +166,6 @@ PUBLISHED = {  # frozen encoder, linear probe, public split, %
     "GraphMAE (Hou et al. 2022)": {"cora": 84.2, "citeseer": 73.4, "pubmed": 81.1},
     "BGRL (run by Hou et al. 2022)": {"cora": 82.8, "citeseer": 71.1, "pubmed": 79.6},
 }
-
-
-def preset(name: str, graph: str) -> Config:
-    """The settings called `name` for an embedded graph; ValueError if there are none."""
-    for value, valid in ((name, PRESETS), (graph, GRAPHS)):
-        if value not in valid:
-            raise ValueError(f"{value!r}: expected one of {', '.join(valid)}")
-    return PRESETS[name][graph]
 
 
 class MaskFn(Protocol):
@@ -210,7 +220,8 @@ class RunError(Exception):
 def load_graph(name: str, folder: Path | None = None) -> Data:
     """x [N, F] row-normalised, edge_index [2, 2E], y [N], masks [N] bool. ValueError: unknown;
     RunError 3: the file is missing or is not the published graph."""
-    preset("card", name)
+    if name not in GRAPHS:
+        raise ValueError(f"{name!r}: expected one of {', '.join(GRAPHS)}")
     path = (folder or Path(__file__).parent / "nodejepa_ext/datasets") / f"{name}.npz"
     if not path.is_file():
         raise RunError(f"no file {path}; --data DIR names another folder", 3)
@@ -244,11 +255,70 @@ def comparable(x: Tensor) -> Tensor:
     return F.normalize(x)
 
 
+def likeness(data: Data) -> float:
+    """Probability that the ends of an edge are more alike in features than a random pair of nodes,
+    by equally many drawn of both, ties counted half; 0.5 where there are no edges."""
+    edges, generator = data.edge_index.cpu(), Generator().manual_seed(0)
+    if not edges.numel():
+        return 0.5
+    x = comparable(data.x)
+    fewest, most = PAIRS
+    count = min(max(10**8 // max(x.shape[1], 1), fewest), most)  # wide rows take time
+    some = edges[:, torch.randint(edges.shape[1], (count,), generator=generator)]
+    random = torch.randint(len(x), (2, count), generator=generator)
+    ours, others = (
+        torch.cat([(x[u] * x[v]).sum(1) for u, v in pairs.split(1024, dim=1)])
+        for pairs in (some, random)
+    )
+    return float(((ours > others).float() + (ours == others).float() / 2).mean())
+
+
+def recipe(data: Data) -> Config:
+    """`best` for any graph, x [N, F] dense or CSR. What it decides takes x and edges alone: square
+    roots of features where none is negative; neighbours where features are words; own features
+    beside the propagated ones where edges join nodes that are less alike than chance."""
+    cfg = BEST
+    x = data.x.to_dense().float().cpu()
+    if x.numel() and x.min() >= 0:
+        cfg = replace(cfg, transform="root")
+    if len(x) <= MOST_JOINED and words(x) is not None:
+        degree = float(edge_weights(data).sum()) / len(x)
+        weight = round(SHARE * max(degree, 1.0), 2)
+        cfg = replace(cfg, neighbours=JOINED, neighbour_weight=weight)
+    if likeness(data) < 0.5:
+        cfg = replace(cfg, own_features=True)
+    return cfg
+
+
+@cache
+def preset(name: str, graph: str, folder: Path | None = None) -> Config:
+    """The settings called `name` for an embedded graph. ValueError: there are none; RunError 3: as
+    in `load_graph`."""
+    if name not in PRESETS:
+        raise ValueError(f"{name!r}: expected one of {', '.join(PRESETS)}")
+    data = load_graph(graph, folder)
+    return CARD[graph] if name == "card" else recipe(data)
+
+
 def edge_weights(data: Data) -> Tensor:
     """Of every column of edge_index, float32; 1 in a graph without."""
     if data.edge_weight is None:
         return torch.ones(data.edge_index.shape[1])
     return data.edge_weight.float()
+
+
+def transformed(x: Tensor, kind: str) -> Tensor:
+    """x [N, F] dense or sparse -> what the encoder takes in, COO; root: in rows of length 1."""
+    x = x.float().to_sparse_coo().coalesce()
+    if kind == "none":
+        return x
+    if (x.values() < 0).any():
+        raise ValueError("transform = root: expected features of at least 0")
+    sums = x.sum(1).to_dense().clamp(min=1e-30)  # [N]
+    rows, _ = x.indices()
+    shares = x.clone()
+    shares.values().div_(sums[rows]).sqrt_()
+    return shares
 
 
 def join_neighbours(data: Data, k: int, total: float) -> Data:
@@ -307,7 +377,7 @@ class Graph:
         edges, weight = pyg.remove_self_loops(joined.edge_index, edge_weights(joined))
         edges, weight = pyg.to_undirected(edges, weight, data.x.shape[0], reduce="max")
         once = edges[0] < edges[1]
-        x = data.x.float().to_sparse_coo().coalesce()
+        x = transformed(data.x, cfg.transform)
         few = x.values().numel() < 0.05 * x.numel() and device.type != "mps"
         x = matrix(x.indices(), x.values(), x.shape) if few else x.to_dense()
         tensors = (t.to(device) for t in (x, edges[:, once], weight[once]))
@@ -761,15 +831,15 @@ def score_test(result: Result) -> float:
 
 
 def controls(graph: Graph, deepest: int = 10) -> dict[str, Result]:
-    """What trains nothing: raw features, and SGC (Wu et al. 2019), hops by validation, on the
-    graph as it came and, where neighbours were joined, with them."""
+    """What trains nothing: raw features, and SGC (Wu et al. 2019), hops by validation, on x and
+    edges as they came and, where they are not what the encoder takes in, on these too."""
     data = graph.data
     found = {"raw features": linear_probe(data.x.to_dense(), data)}
     graphs = {"SGC": Graph.of(data, Config(device="cpu"))}
-    if graph.cfg.neighbours:
-        graphs["SGC, neighbours"] = graph
+    if graph.cfg.neighbours or graph.cfg.transform != "none":
+        graphs["SGC, our input"] = graph
     for name, one in graphs.items():
-        x = data.x.to_dense().to(one.adj.device)
+        x = one.x.to_dense()
         hops = []
         for _ in range(deepest):
             x = one.average(x, 1)
@@ -809,7 +879,7 @@ def command_line(*more: type) -> argparse.ArgumentParser:
 
 def configure(args: argparse.Namespace, graph: str) -> Config:
     """preset < --quick < options."""
-    cfg = preset(args.preset, graph)
+    cfg = preset(args.preset, graph, args.data)
     if args.quick:
         cfg = replace(cfg, epochs=min(cfg.epochs, 5), eval_every=5)
     return replace(cfg, **{k: v for k, v in vars(args).items() if k in Config.__dataclass_fields__})

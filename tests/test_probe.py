@@ -114,7 +114,7 @@ def test_controls(cfg: Config, data: Data) -> None:
     adj = graph.adj.to_dense()
     joined = run_full.controls(graph)
     powers = [adj.matrix_power(k) @ data.x for k in range(1, 11)]
-    assert joined.pop("SGC, neighbours").val == max(linear_probe(p, data).val for p in powers)
+    assert joined.pop("SGC, our input").val == max(linear_probe(p, data).val for p in powers)
     assert {k: r.val for k, r in joined.items()} == {k: r.val for k, r in results.items()}
 
 

@@ -26,7 +26,6 @@ from torch_geometric.data import Data
 import run_full
 from nodejepa_ext import fastrp, read_graph
 from nodejepa_ext.judging import tasks
-from nodejepa_ext.training import settings as automatic
 
 SPLITS = 20  # where the file has none
 Row = dict[str, Any]
@@ -34,8 +33,9 @@ Row = dict[str, Any]
 
 def settings(bare: Data) -> dict[str, run_full.Config]:
     """What `auto` chooses between: own features or not, on the graph with neighbours or without."""
-    plain = replace(run_full.preset("best", "cora"), neighbours=0, eval_every=0, device="cpu")
-    graphs = plain, replace(plain, **automatic.joined(bare))
+    plain = replace(run_full.BEST, mask=0.3, eval_every=0, device="cpu")
+    weight = round(0.2 * max(bare.edge_index.shape[1] / len(bare.x), 1.0), 2)
+    graphs = plain, replace(plain, neighbours=20, neighbour_weight=weight)
     both = [replace(cfg, own_features=own) for cfg in graphs for own in (False, True)]
     return dict(zip(OURS, both, strict=True))
 
@@ -67,7 +67,7 @@ def measured(name: str, seeds: int, splits: int) -> Iterator[Row]:
     official = "train_mask" in data
     parts = tasks.node_splits(data, None if official else SPLITS)[: splits or None]
     bare = Data(x=data.x.to_dense(), edge_index=data.edge_index, edge_weight=data.edge_weight)
-    alike, words = automatic.likeness(bare), automatic.auto(bare)[0].neighbours > 0
+    alike, words = run_full.likeness(bare), run_full.recipe(bare).neighbours > 0
 
     def row(arm: str, seed: int, val: list[float], spent: float = 0.0) -> Row:
         job = {"graph": Path(name).stem, "arm": arm, "seed": seed}

@@ -27,14 +27,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import run_full
 from nodejepa_ext import read_graph
 from nodejepa_ext.judging import development_accuracy
-from nodejepa_ext.training.settings import joined, likeness
 
 ROWS = Path(__file__).with_name("rows.jsonl")
 FILES = {"photo": "amazon_photo", "cora_ml": "cora_ml", "chameleon": "chameleon_filtered"}
 FILES |= {"actor": "actor"}
 GRAPHS = (*run_full.GRAPHS, *FILES)
-BASE: dict[str, Any] = dict(mask=0.5, epochs=30, neighbours=20)
+BASE: dict[str, Any] = dict(mask=0.5, edge1=0.5, edge2=0.5, epochs=30, neighbours=20)
 WIDE: dict[str, Any] = dict(hidden=1024, out=512)
+CHOSEN = "chosen"
 STAGES: dict[str, dict[str, dict[str, Any]]] = {
     "recipe": {"as it is": {}},
     "transform": {"none": {"transform": "none"}},
@@ -53,6 +53,13 @@ STAGES: dict[str, dict[str, dict[str, Any]]] = {
         "features .2": {"feat1": 0.2, "feat2": 0.2},
         "edges .3": {"edge1": 0.3, "edge2": 0.3},
     },
+    "edges": {
+        ".7": {"edge1": 0.7, "edge2": 0.7},
+        ".9": {"edge1": 0.9, "edge2": 0.9},
+        ".7, hidden .3": {"edge1": 0.7, "edge2": 0.7, "mask": 0.3},
+        ".8, hidden .2": {"edge1": 0.8, "edge2": 0.8, "mask": 0.2},
+    },
+    CHOSEN: {"as `recipe` has it": {}},
     "width": {"512 and 512": {"hidden": 512, "out": 512}},
     "neighbours": {"none": {"neighbours": 0}},
     "own features": {"beside": {"own_features": True}},
@@ -84,10 +91,11 @@ def transformed(x: Tensor, kind: str) -> Tensor:
 
 
 def config(data: Data, changes: dict[str, Any]) -> run_full.Config:
-    """Of a stage's arm; neighbours weigh as much as `auto` has them."""
+    """Of a stage's arm; together neighbours weigh a fifth of a node's mean edges."""
     cfg = replace(run_full.BEST, **WIDE, **BASE, eval_every=0, device="cpu")
-    cfg = replace(cfg, own_features=likeness(data) < 0.5)
-    cfg = replace(cfg, **joined(data))
+    cfg = replace(cfg, own_features=run_full.likeness(data) < 0.5)
+    weight = round(0.2 * max(data.edge_index.shape[1] / len(data.x), 1.0), 2)
+    cfg = replace(cfg, neighbour_weight=weight)
     return replace(cfg, **changes)
 
 
@@ -122,6 +130,9 @@ def main() -> None:
         changes = dict(STAGES[stage][arm])
         transform = changes.pop("transform", "root")
         cfg = replace(config(data, changes), seed=seed)
+        if stage == CHOSEN:
+            transform = "none"  # it is the recipe's own
+            cfg = replace(run_full.recipe(data), eval_every=0, device="cpu", seed=seed)
         job = job_of(name, f"{stage}: {arm}", cfg)
         if job in done:
             continue

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from nodejepa_ext.parts.choice import Parts
 
 ALWAYS = {"graph": 1, "views": 1, "encoder": 1, "objective": 1, "probe": 1}
+ADDED = {"transform": "none"}  # fields that older rows lack, and what was done in their stead
 PARTS = {
     "bfs_mask": 1,
     "degree_mask": 1,

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import run_full
+from nodejepa_ext.ablation.revisions import ADDED
 from nodejepa_ext.files import append, appending, atomic
 from nodejepa_ext.parts.choice import differences
 from nodejepa_ext.records import Damaged, check, read_bytes, written
@@ -85,6 +86,8 @@ class Rows:
         for number, line in enumerate(lines, 1):
             row, wrong = parsed_row(line)
             if not wrong:
+                if "config" in row["job"]:
+                    row["job"]["config"] = ADDED | row["job"]["config"]
                 self.rows[key(row)] = row
             elif line.endswith(b"\n") or not (line.startswith(BEGINS) or BEGINS.startswith(line)):
                 raise run_full.RunError(f"{self.path}: line {number} is no row: {wrong}", 3)

@@ -32,7 +32,7 @@ from run_full import Config, Graph, Result, RunError
 
 EPOCHS = 150  # of the card's shape: a tenth to a seventh of its own, see ablations/augmentation
 CONTROL = "control: "
-RAW, SGC, JOINED = ONCE = "raw features", "SGC", "SGC, neighbours"  # controls without a seed
+RAW, SGC, JOINED = ONCE = "raw features", "SGC", "SGC, our input"  # controls without a seed
 FASTRP = {"FastRP": False, "FastRP on features": True}  # kind of control -> features
 MODULE = "nodejepa_ext.ablation.run"  # what a worker runs
 Cells = dict[tuple[str, str], tuple[Config, Parts]]  # (graph, arm) -> what is trained
@@ -150,12 +150,13 @@ def bgrl(args: argparse.Namespace, graph: str) -> Config:
 def control_jobs(
     graph: str, cfg: Config, untrained: dict[str, Config], args: argparse.Namespace, final: bool
 ) -> list[Row]:
-    """Raw features and SGC once, SGC with the neighbours of cfg too where it joins some; each
+    """Raw features and SGC once, SGC on what cfg's encoder takes in too, where that differs; each
     FastRP, and the untrained encoders by their names, a seed."""
     plain, seeds = Config(device=cfg.device), seeds_of(args)
     kinds = {name: (name, plain) for name in (RAW, SGC, *FASTRP)}
-    if cfg.neighbours:
+    if cfg.neighbours or cfg.transform != "none":
         alike = replace(plain, neighbours=cfg.neighbours, neighbour_weight=cfg.neighbour_weight)
+        alike = replace(alike, transform=cfg.transform)
         kinds[JOINED] = JOINED, alike
     kinds |= {name: ("train", replace(own, epochs=0)) for name, own in untrained.items()}
     return [

@@ -95,9 +95,10 @@ def node_jepa(data: Data, seed: int, **config: Any) -> Tensor:
     return run_full.train(Config(**config, seed=seed), bare).z
 
 
-# On the graph as it came, or with the neighbours that ours joins
+# On x and the graph as they came, or as our encoder takes them in
 
 UNJOINED = "our settings join no neighbours there"
+UNCHANGED = "our encoder takes x and the edges as they came"
 
 
 def joined(subject: Subject) -> Settings | str:
@@ -108,14 +109,17 @@ def joined(subject: Subject) -> Settings | str:
 
 
 def sgc_joined(subject: Subject) -> Settings | str:
-    found = joined(subject)
-    return found if isinstance(found, str) else {"hops": HOPS, **found}
+    cfg = subject.ours
+    if not cfg.neighbours and cfg.transform == "none":
+        return UNCHANGED
+    near = {"neighbours": cfg.neighbours, "neighbour_weight": cfg.neighbour_weight}
+    return {"hops": HOPS, "transform": cfg.transform, **near}
 
 
-def sgc(data: Data, seed: int, hops: int, **neighbours: Any) -> Tensor:
-    """x [N, F] after so many steps of D^-1/2 (A + I) D^-1/2; neighbours: fields of Config."""
-    graph = Graph.of(data, Config(device="cpu", **neighbours))
-    return graph.average(data.x.cpu().to_dense().float(), hops)
+def sgc(data: Data, seed: int, hops: int, **fields: Any) -> Tensor:
+    """x [N, F] after so many steps of D^-1/2 (A + I) D^-1/2; fields: of Config."""
+    graph = Graph.of(data, Config(device="cpu", **fields))
+    return graph.average(graph.x.to_dense(), hops)
 
 
 def fastrp_on(data: Data, seed: int, neighbours: int = 0, neighbour_weight: float = 1.0) -> Tensor:
@@ -190,6 +194,7 @@ BENCHMARK = "graphssl, benchmarks/run_benchmark.py: --encoder gcn"
 PAPER_SGC = "Wu et al. 2019, 2 hops; others where validation nodes prefer them"
 PAPER_FASTRP = "Chen et al. 2019, algorithm 1, the authors' weights"
 OURS_GRAPH = ", on the graph with our neighbours"
+OURS_INPUT = ", on what our encoder takes in: x transformed, neighbours joined"
 
 PEERS: tuple[Peer, ...] = (
     Peer(
@@ -222,7 +227,7 @@ PEERS: tuple[Peer, ...] = (
     Peer("graphcl", BENCHMARK, of_library, library_model("GraphCL")),
     Peer("barlow-twins", BENCHMARK, of_library, library_model("BarlowTwins")),
     Peer("sgc", PAPER_SGC, fixed({"hops": HOPS}), sgc, seeded=False),
-    Peer("sgc-joined", PAPER_SGC + OURS_GRAPH, sgc_joined, sgc, seeded=False),
+    Peer("sgc-joined", PAPER_SGC + OURS_INPUT, sgc_joined, sgc, seeded=False),
     Peer("untrained", "our encoder, 0 epochs, on the graph as it came", untrained, node_jepa),
     Peer("untrained-joined", "our encoder, 0 epochs" + OURS_GRAPH, untrained_joined, node_jepa),
     Peer("fastrp", PAPER_FASTRP, fixed({}), fastrp_on),

@@ -24,8 +24,13 @@ from torch_geometric.data import Data
 import run_full
 from nodejepa_ext.parts.choice import Parts
 from nodejepa_ext.training.passes import Passes
-from run_full import Config, Embedder, Graph, Layer, Result, Sampler, matrix, product
+from run_full import Config, Embedder, Graph, Layer, Result, Sampler, TrainState, matrix, product
 
+NODES = 50_000  # above which a training's own evaluations see a part of them
+DEFAULTS: dict[str, Any] = {
+    "make_encoder": run_full.Encoder,
+    "make_predictor": run_full.MLPPredictor,
+}
 Rows = Callable[[slice], Tensor]  # of some of the N' nodes
 
 
@@ -48,8 +53,75 @@ def train(cfg: Config, data: Data, batch_nodes: int, **seams: Any) -> Result:
     if within and "make_encoder" in seams and "embedder" not in seams:
         text = "expected an embedder beside make_encoder"
         raise ValueError(f"batch_nodes = {batch_nodes}: {text}")
-    given = prepared(cfg, data, batch_nodes)._asdict() | seams
+    given = dict(seams)
+    if not {"sampler", "embedder"} <= seams.keys():
+        given = prepared(cfg, data, batch_nodes)._asdict() | seams
+    if within and len(data.x) > NODES:
+        return train_judged(cfg, data, given)
     return run_full.train(cfg, data, **given)
+
+
+def train_judged(cfg: Config, data: Data, given: dict[str, Any]) -> Result:
+    """`run_full.train`, whose evaluations see z at the nodes of `judged` alone: the reference's
+    probe and meters make several float64 copies of what they see. predicted: of these nodes."""
+    nodes = judged(data, cfg.seed)
+    seen = Seen(given["embedder"], nodes)
+    if not given.get("state"):
+        make = (given.get(name, default) for name, default in DEFAULTS.items())
+        given["state"] = TrainState.new(cfg, data, *make)
+    result = run_full.train(cfg, part_of(data, nodes), **(given | {"embedder": seen}))
+    return replace(result, data=data, z=seen.whole(result))
+
+
+def judged(data: Data, seed: int) -> Tensor:
+    """Nodes, ascending, that evaluations of a training see: those to train and choose on, and
+    others at random, `NODES` in all, unless the former are more."""
+    n = len(data.x)
+    first = torch.zeros(n, dtype=torch.bool)
+    for name in ("train_mask", "val_mask"):
+        if name in data:
+            first |= data[name].cpu().reshape(n, -1).any(1)
+    others = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    others = others[~first[others]][: max(NODES - int(first.sum()), 0)]
+    first[others] = True
+    return first.nonzero()[:, 0]
+
+
+def collapse(z: Tensor, data: Data, seed: int) -> dict[str, float]:
+    """`run_full.collapse` of what evaluations of a training see of z [N, D]."""
+    return run_full.collapse(z if len(z) <= NODES else z[judged(data, seed)])
+
+
+def part_of(data: Data, nodes: Tensor) -> Data:
+    """x, y and masks of some nodes; no edges."""
+    part = Data(x=data.x[nodes], num_nodes=len(nodes))
+    for name in ("y", "train_mask", "val_mask", "test_mask"):
+        if name in data:
+            part[name] = data[name].cpu()[nodes]
+    return part
+
+
+class Seen:
+    """An Embedder that shows some nodes, and keeps z [N, D] of all from the last time."""
+
+    def __init__(self, embedder: Embedder, nodes: Tensor) -> None:
+        self.embedder, self.nodes = embedder, nodes
+        self.z: Tensor | None = None
+        self.shown: Tensor | None = None
+
+    def __call__(self, encoder: nn.Module) -> Tensor:
+        self.z = None  # before there is another
+        self.z = self.embedder(encoder)
+        self.shown = self.z[self.nodes]
+        return self.shown
+
+    def whole(self, result: Result) -> Tensor:
+        """z [N, D] of which the result has some nodes."""
+        if result.z is not self.shown:  # an earlier epoch was kept
+            assert result.state
+            self(result.state.encoder)
+        assert self.z is not None
+        return self.z
 
 
 class Prepared(NamedTuple):
@@ -77,7 +149,6 @@ class Subgraphs:
         self.data = joined_for(cfg, data)
         self.cfg = replace(cfg, neighbours=0)  # they are joined already
         self.nodes = nodes
-        self.passes = Passes(self.data, adjacency(self.data), nodes, cfg.seed)
 
     def sample(self, step: int) -> Graph:
         """The Sampler: of about `nodes` nodes, see `Passes`."""
@@ -86,6 +157,11 @@ class Subgraphs:
     def embed(self, encoder: nn.Module) -> Tensor:
         """The Embedder: z [N, D], in chunks of `nodes` nodes."""
         return layered(encoder, self.data.x, self.bare, self.nodes)
+
+    @cached_property
+    def passes(self) -> Passes:
+        """To embed alone, none are made."""
+        return Passes(self.data, adjacency(self.data), self.nodes, self.cfg.seed)
 
     @cached_property
     def bare(self) -> Graph:
@@ -127,15 +203,18 @@ def layered(encoder: Any, x: Tensor, whole: Graph, chunk: int) -> Tensor:
     encoder.eval()
 
     def features(rows: slice) -> Tensor:
-        part = x[rows].to(whole.x.device).float()
+        part = run_full.transformed(x[rows], encoder.cfg.transform).to_dense().to(whole.x.device)
         return torch.cat([part, encoder.reg[None]]) if rows.stop > n else part
 
-    z = forward(encoder.layers[0], whole, features, chunk)
+    h, skip = lifted(encoder.layers[0], whole, features, chunk)
+    z = forward(encoder.layers[0], whole, h, skip, chunk)
     for i, layer in enumerate(encoder.layers[1:]):
         if encoder.cfg.skip == "input":
             for rows in spans(len(z), chunk):
                 z[rows] += features(rows) @ encoder.inputs[i]
-        z = forward(layer, whole, z.__getitem__, chunk)
+        h, skip = lifted(layer, whole, z.__getitem__, chunk)
+        del z  # which no one needs from here on
+        z = forward(layer, whole, h, skip, chunk)
     z = z[:n]
     if encoder.own is not None:
         z = torch.cat([z, filled(n, chunk, lambda rows: features(rows) @ encoder.own)], 1)
@@ -143,18 +222,35 @@ def layered(encoder: Any, x: Tensor, whole: Graph, chunk: int) -> Tensor:
     return whole.average(z, encoder.cfg.embed_hops).cpu()
 
 
-def forward(layer: Layer, whole: Graph, inputs: Rows, chunk: int) -> Tensor:
-    """`Layer.forward` without gradient: inputs of N' nodes [C, width_in] -> [N', width]."""
+def early(layer: Layer) -> int:
+    """How many of a layer's hops are taken before its weight: all where that takes less."""
+    return layer.hops if layer.gat is None and layer.weight.shape[0] < layer.weight.shape[1] else 0
+
+
+def lifted(layer: Layer, whole: Graph, inputs: Rows, chunk: int) -> tuple[Tensor, Tensor | None]:
+    """What `forward` goes on from, [N', width] each: the inputs of N' nodes [C, width_in] by the
+    weight, after the `early` hops, and by the weight of the skip, if any."""
+    n, given, skip = len(whole.adj), inputs, None
+    for _ in range(early(layer)):
+        h = filled(n, chunk, given)
+        h = filled(n, chunk, averaged(whole, h))
+        given = h.__getitem__
+    if layer.skip is not None:
+        skip = filled(n, chunk, lambda rows: inputs(rows) @ layer.skip)
+    return filled(n, chunk, lambda rows: given(rows) @ layer.weight), skip
+
+
+def forward(layer: Layer, whole: Graph, h: Tensor, skip: Tensor | None, chunk: int) -> Tensor:
+    """`Layer.forward` without gradient, of what `lifted` made of its inputs -> [N', width]."""
     n = len(whole.adj)
-    h = filled(n, chunk, lambda rows: inputs(rows) @ layer.weight)
-    for _ in range(layer.hops):
+    for _ in range(layer.hops - early(layer)):
         h = filled(n, chunk, attended(layer.gat, whole, h) if layer.gat else averaged(whole, h))
     for rows in spans(n, chunk):
         part = h[rows]
         if layer.bias is not None:
             part = part + layer.bias
-        if layer.skip is not None:
-            part = part + inputs(rows) @ layer.skip
+        if skip is not None:
+            part = part + skip[rows]
         h[rows] = layer.finish(part)
     return h
 

@@ -31,7 +31,7 @@ class Portable(nn.Module):
         self.eval()
 
     def forward(self, x: Tensor, entries: Tensor, values: Tensor) -> Tensor:
-        """x [N, F] float32, scaled as in training; entries [2, K] and values [K] of the normalised
+        """x [N, F] float32, as `Graph` has it; entries [2, K] and values [K] of the normalised
         adjacency [N', N'], see `inputs` -> z [N, D]."""
         encoder = self.encoder
         n = x.shape[0]

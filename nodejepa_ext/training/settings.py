@@ -12,20 +12,16 @@ from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 
-import torch
 from torch_geometric.data import Data
 
 import run_full
 from nodejepa_ext.parts.choice import RATES, Parts, Settings
 from nodejepa_ext.parts.objectives import OBJECTIVES
 from nodejepa_ext.records import Damaged, read_toml
-from run_full import GRAPHS, Config
+from run_full import GRAPHS, Config, likeness
 
 PRESETS = ("best", "card", "bgrl")
 NAMES = ("auto", *PRESETS)
-PAIRS, ALIKE = 100_000, 0.5
-WIDE = 10_000  # features
-LARGEST, WEIGHT = 20_000, 0.2  # nodes; of a node's mean edge weights together
 BGRL: dict[str, Settings] = {  # a fair BGRL (Thakoor et al. 2022): no mask, two views, both ways
     "cora": dict(
         layers=1,
@@ -96,49 +92,19 @@ def command_line(prog: str, *more: type) -> argparse.ArgumentParser:
 
 
 def auto(data: Data, structural: bool = False) -> tuple[Config, str]:
-    """Settings for a graph, and why: those of `best` on Cora; 20 neighbours where features are
-    words (`run_full.words`), but not where they are `structural`, made of the edges themselves, nor
-    in graphs of more nodes than were measured, since finding them takes time in N^2; own features
-    beside the propagated ones where edges join nodes that are less alike than chance. Labels and
-    masks have no say. Measured in ablations/auto."""
-    alike, n = likeness(data), len(data.x)
-    own = alike < ALIKE
-    why = f"an edge joins nodes more alike than chance with probability {alike:.2f}"
-    if own:
+    """Settings for a graph, and why: those of `run_full.recipe`, which takes x and edges alone; no
+    neighbours where x is `structural`, made of the edges themselves. Measured in ablations/auto."""
+    cfg = run_full.recipe(data)
+    if structural:
+        cfg = replace(cfg, neighbours=0, neighbour_weight=1.0)
+    why = f"an edge joins nodes more alike than chance with probability {likeness(data):.2f}"
+    if cfg.own_features:
         why += ": own features beside the propagated ones"
-    plain = replace(preset("best", "cora"), neighbours=0, own_features=own)
-    if structural or n > LARGEST or run_full.words(data.x.to_dense().float().cpu()) is None:
-        return plain, why
-    why += "; each node joined to the 20 of most similar features"
-    return replace(plain, **joined(data)), why
-
-
-def joined(data: Data) -> Settings:
-    """20 neighbours, which together weigh a fifth of what a node's edges do on average."""
-    total = data.edge_index.shape[1] if data.edge_weight is None else float(data.edge_weight.sum())
-    weight = WEIGHT * max(total / len(data.x), 1.0)
-    return {"neighbours": 20, "neighbour_weight": round(weight, 2)}
-
-
-def likeness(data: Data) -> float:
-    """Probability that the ends of an edge have more similar features than a random pair of nodes,
-    as `run_full.comparable` sees them, ties counted half: of 100,000 drawn pairs of both. 0.5 where
-    there are no edges."""
-    edges, generator = data.edge_index.cpu(), torch.Generator().manual_seed(0)
-    if not edges.numel():
-        return 0.5
-    x = run_full.comparable(data.x)
-    some = edges[:, torch.randint(edges.shape[1], (PAIRS,), generator=generator)]
-    random = torch.randint(len(x), (2, PAIRS), generator=generator)
-    if x.shape[1] > WIDE and len(x) ** 2 <= 2 * PAIRS:  # all pairs cost less than those drawn
-        cosine = x @ x.t()  # [N, N]
-        ours, others = cosine[some[0], some[1]], cosine[random[0], random[1]]
-    else:
-        ours, others = (
-            torch.cat([(x[u] * x[v]).sum(1) for u, v in pairs.split(1024, dim=1)])
-            for pairs in (some, random)
-        )
-    return float(((ours > others).float() + (ours == others).float() / 2).mean())
+    if cfg.transform == "root":
+        why += "; features by their square roots"
+    if cfg.neighbours:
+        why += f"; each node joined to the {cfg.neighbours} of most similar features"
+    return cfg, why
 
 
 def nearest(data: Data) -> tuple[str, str]:
@@ -152,11 +118,12 @@ def nearest(data: Data) -> tuple[str, str]:
 def preset_for(
     name: str, data: Data, graph: str = "", *, structural: bool = False
 ) -> tuple[Config, str]:
-    """The preset `name`, of `graph` where it is an embedded one, else of the nearest to data, and
-    why; structural: see `auto`. ValueError: there is none of that name."""
+    """The preset `name`, of `graph` where it is an embedded one, and why. On another graph `best`
+    is `auto`, which see for structural, and the others are those of the nearest to data.
+    ValueError: there is none of that name."""
     if name not in NAMES:
         raise ValueError(f"--preset {name}: expected one of {', '.join(NAMES)}")
-    if name == "auto":
+    if name == "auto" or (name == "best" and graph not in GRAPHS):
         return auto(data, structural)
     if graph in GRAPHS:
         return preset(name, graph), f"`{name}` on {graph}"

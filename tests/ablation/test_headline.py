@@ -77,15 +77,16 @@ def test_controls(name: str, joined: bool) -> None:
     assert [arm.name for arm in plan.arms] == [own, fair]
     named = {job["arm"].removeprefix(CONTROL): job for job in plan.jobs}
     expected = {own, fair, f"untrained {own}", f"untrained {fair}", *PLAIN}
-    assert named.keys() == (expected | {"SGC, neighbours"} if joined else expected)
+    assert named.keys() == (expected | {"SGC, our input"} if joined else expected)
     configs = {arm: Config(**job["config"] | {"seed": 0}) for arm, job in named.items()}
     assert configs[fair] == preset("bgrl", "cora") and configs[own].lr == 0.5
     assert configs[f"untrained {fair}"] == replace(configs[fair], epochs=0)
     assert configs[f"untrained {own}"] == replace(configs[own], epochs=0)
     if joined:
         neighbours = configs[own].neighbours, configs[own].neighbour_weight
-        alike = configs["SGC, neighbours"]
+        alike = configs["SGC, our input"]
         assert (alike.neighbours, alike.neighbour_weight) == neighbours
+        assert alike.transform == configs[own].transform == "root"
 
 
 # 3
@@ -153,13 +154,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_rows_are_of_every_seed_and_scored(finished: Path) -> None:
     rows = lines(finished)
     own = "best, epochs=2, hidden=16, out=8"
-    names = PLAIN | {"SGC, neighbours", f"untrained {own}"}
+    names = PLAIN | {"SGC, our input", f"untrained {own}"}
     assert {row["arm"] for row in rows} == {own} | {CONTROL + name for name in names}
     assert {row["seed"] for row in rows if row["arm"] == own} == {2000, 2001}
     assert all(0 < row["test"] < 1 and row["status"] == "ok" for row in rows)
     sgc = {row["arm"]: row["val"] for row in rows if "SGC" in row["arm"]}
     assert sgc[f"{CONTROL}SGC"] == pytest.approx(0.812, abs=0.01)
-    assert sgc[f"{CONTROL}SGC, neighbours"] == pytest.approx(0.826, abs=0.01)
+    assert sgc[f"{CONTROL}SGC, our input"] == pytest.approx(0.826, abs=0.01)
 
 
 def test_the_same_command_continues(finished: Path) -> None:

@@ -570,8 +570,10 @@ def test_auto_needs_no_labels(data: Data) -> None:
         edges = torch.cat([torch.stack([cycle[0], (cycle[1] + k) % 60]) for k in range(steps)], 1)
         graph = Data(x=x, edge_index=torch.cat([edges, edges.flip(0)], 1))
         assert nearest(graph)[0] == name
-        for each in PRESETS:
+        for each in ("card", "bgrl"):
             assert preset_for(each, graph)[0] == preset(each, name)
+        assert preset_for("best", graph)[0] == run_full.recipe(graph)
+        for each in PRESETS:
             assert preset_for(each, graph, "cora")[0] == preset(each, "cora")
 
 
@@ -585,7 +587,7 @@ def test_auto_adds_own_features_where_edges_mislead() -> None:
         assert likeness(graph) == pytest.approx(share, abs=0.01)
         cfg, why = auto(graph)
         joined = {"neighbours": 20, "neighbour_weight": 0.8}  # a fifth of four edges
-        expected = replace(run_full.preset("best", "cora"), **joined, own_features=own)
+        expected = replace(run_full.BEST, **joined, transform="root", own_features=own)
         assert cfg == expected and ("own features" in why) == own
     assert likeness(Data(x=x, edge_index=torch.empty(2, 0, dtype=torch.long))) == 0.5
 
@@ -609,7 +611,7 @@ def test_auto_joins_neighbours_in_words(data: Data, monkeypatch: pytest.MonkeyPa
     with pytest.raises(ValueError, match="neighbours = 3: expected 0 with encoder gat"):
         adapted(cfg, {"encoder": "gat", "neighbours": 3})
     assert preset_for("auto", bare, structural=True)[0].neighbours == 0  # they tell it twice
-    monkeypatch.setattr("nodejepa_ext.training.settings.LARGEST", 59)
+    monkeypatch.setattr(run_full, "MOST_JOINED", 59)
     cfg, why = auto(bare)
     assert cfg.neighbours == 0 and "joined" not in why
 
