@@ -34,6 +34,7 @@ def handler() -> Iterator[None]:
         (ValueError("no"), "verb: no\n", 2),
         (FileNotFoundError("gone"), "verb: gone\n", 2),
         (ImportError("pip"), "verb: pip\n", 2),
+        (MemoryError(), "verb: out of memory; a smaller graph, or more memory, is needed\n", 6),
         (GraphError("one", "two"), "verb: one\nverb: two\n", 3),
         (ResultsError("bad"), "verb: bad\n", 3),
         (RunError("diverged", 7), "verb: diverged\n", 7),

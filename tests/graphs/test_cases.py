@@ -8,9 +8,11 @@ by flipping bits of sound ones, end in a graph or in one sentence.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -187,6 +189,25 @@ def test_only_regular_files_are_read(tmp_path: Path, name: str) -> None:
     (tmp_path / name).symlink_to("/dev/zero")
     done = check(tmp_path / name)
     assert done.exit_code == 3 and "no regular file, expected one to read" in done.stderr
+
+
+def test_a_socket_is_not_read(tmp_path: Path) -> None:
+    with contextlib.chdir(tmp_path), socket.socket(socket.AF_UNIX) as door:
+        door.bind("edges.csv")
+        done = check(Path("edges.csv"))
+    assert done.exit_code == 3 and "edges.csv: " in done.stderr and "to read" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_line_has_a_limit(tmp_path: Path) -> None:
+    """Of a file of 70 kB."""
+    with gzip.open(tmp_path / "edges.csv.gz", "wb") as file:
+        file.write(b"source,target\n")
+        for _ in range(70):
+            file.write(b"0" * 1_000_000)
+    done = check(tmp_path / "edges.csv.gz")
+    assert done.exit_code == 3 and len(done.stderr) < 1000, done.stderr[:300]
+    assert "line 2: longer, expected at most" in done.stderr
 
 
 def test_much_made_of_little_is_refused(tmp_path: Path) -> None:

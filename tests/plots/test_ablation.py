@@ -198,7 +198,9 @@ def test_twelve_arms() -> None:
     assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
 
 
-@pytest.mark.parametrize("name", ["a$b$", "$\\frac$", "100% {x}", "_^\\"])
+@pytest.mark.parametrize(
+    "name", ["a$b$", "$\\frac$", "100% {x}", "_^\\", "a\0b", "\x1b[31m", "\u7121"]
+)
 def test_a_name_is_no_formula(name: str) -> None:
     picture([row(name, 0), row("other", 0)])
 

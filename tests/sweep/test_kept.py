@@ -2,6 +2,7 @@
 
 1. A report in which anything has another type, lacks, or is nested without end, and one that is cut
    off, is shown or refused in one sentence with code 3 that names the file.
+   So is one whose parts do not fit together: what would be drawn of it has no value.
 2. So is a plan, and are the attributes of a trial, in a storage.
 3. A study's name with line ends, from --study or a file, is no line of its own in best.toml.
 4. Without --out a study's name must be a file's; counts of workers and threads have a limit.
@@ -12,6 +13,7 @@ from __future__ import annotations
 import copy
 import json
 import random
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -107,6 +109,47 @@ def test_changed_reports(tmp_path: Path) -> None:
     assert shown(tmp_path) == ""
     done = CliRunner().invoke(app, ["show", str(tmp_path)])
     assert done.exit_code == 3 and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        (("plan", "objective"), "x", "objective = 'x': expected one of val, rankme"),
+        (("knobs", "lr", "choices"), [[1]], "choices, item 0"),
+        (("knobs", "lr", "choices"), [0.5], "lr = 0.001: expected one of its choices"),
+        (("trials", 0, "params", "lr"), "x", "lr = 'x': expected a number"),
+        (("trials", 0, "params", "lr"), True, "lr = True: expected a number"),
+        (("trials", 0, "intermediate"), [[1.0]], "intermediate, item 0: 1 numbers, expected 2"),
+        (("rounds", "lines", 0, "values", 0), [10], "values, item 0: 1 numbers, expected 2"),
+        (("rounds", "lines", 0, "search"), None, "search = None: expected float"),
+        (("rounds", "lines", 0, "fresh", "mean"), None, "fresh, mean = None: expected float"),
+        (("rounds", "lines", 0, "fresh", "low"), None, "one end of an interval"),
+        (("rounds", "lines", 0, "fresh_rank"), None, "fresh_rank = None: expected int"),
+        (("best",), "x", "best = 'x': expected int or null"),
+    ],
+)
+def test_what_does_not_fit_together(
+    path: tuple[str | int, ...], value: Any, said: str, tmp_path: Path
+) -> None:
+    """Each has a type that is allowed there, or would be if another part were otherwise."""
+    found = changed(whole(), ("graphs", "cora", *path), value, False)
+    (tmp_path / "best.toml").touch()
+    (tmp_path / "final_results.json").write_text(json.dumps(found))
+    with pytest.raises(Damaged, match=re.escape(said)):
+        report.read(tmp_path)
+
+
+def test_a_knob_by_its_logarithm_is_above_0(tmp_path: Path) -> None:
+    found = changed(whole(), ("graphs", "cora", "knobs", "lr", "log"), True, False)
+    (tmp_path / "best.toml").touch()
+    path = tmp_path / "final_results.json"
+    path.write_text(json.dumps(found))
+    report.read(tmp_path)
+    for value in (0, -1.0):
+        spot = ("graphs", "cora", "trials", 0, "params", "lr")
+        path.write_text(json.dumps(changed(found, spot, value, False)))
+        with pytest.raises(Damaged, match="expected a number above 0"):
+            report.read(tmp_path)
 
 
 def test_plans_and_attributes() -> None:

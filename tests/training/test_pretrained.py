@@ -8,7 +8,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -77,6 +79,16 @@ def test_a_damaged_folder_is_a_sentence(
     with pytest.raises(RunError, match=text) as raised:
         NodeJEPA.from_pretrained(tmp_path)
     assert raised.value.args[1] == 4
+
+
+@pytest.mark.parametrize("name", ['a"b', "a\n```\nimport os\n", "a\\", "{folder}"])
+def test_a_folders_name_is_no_code_on_the_card(data: Data, tmp_path: Path, name: str) -> None:
+    NodeJEPA(**SMALL).fit(data).save_pretrained(tmp_path / name)
+    card = (tmp_path / name / "README.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)\n```", card, re.DOTALL)
+    made = [node for node in ast.parse(block).body if isinstance(node, ast.Assign)]
+    (where,) = (n for n in ast.walk(made[0]) if isinstance(n, ast.Constant))
+    assert where.value == name and len(made) == 2
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])

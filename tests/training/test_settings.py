@@ -5,6 +5,7 @@
 3. A regulariser of the toolkit brings its weight, unless one is given; --no-views sets all rates 0.
 4. What may not be in --config is named; batch_nodes may, for a run of one's own, where gat takes a
    preset without its neighbours.
+5. `auto` takes features of many columns.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ import argparse
 from pathlib import Path
 
 import pytest
+import torch
+from torch_geometric.data import Data
 
 import run_full
 from nodejepa_ext.parts.choice import Parts
 from nodejepa_ext.parts.objectives import OBJECTIVES
-from nodejepa_ext.training.settings import BGRL, PRESETS, command_line, preset, resolve
+from nodejepa_ext.training.settings import BGRL, PRESETS, auto, command_line, preset, resolve
 from run_full import GRAPHS, Config
 
 
@@ -62,6 +65,15 @@ def test_parts() -> None:
         assert resolve(base, args, "cora")[0].regulariser_weight == 2.0
     cfg, _ = resolve(base, given("--no-views"), "cora")
     assert cfg.feat1 == cfg.edge1 == cfg.feat2 == cfg.edge2 == 0
+
+
+@pytest.mark.slow
+def test_auto_of_many_columns() -> None:
+    """300 nodes of 10^5 features, which take no matrix of columns by columns."""
+    x = (torch.rand(300, 100_000, generator=torch.Generator().manual_seed(0)) < 1e-3).float()
+    ring = torch.stack([torch.arange(300), torch.arange(1, 301) % 300])
+    cfg, why = auto(Data(x=x, edge_index=torch.cat([ring, ring.flip(0)], 1)))
+    assert cfg.encoder == "gcn" and "alike" in why
 
 
 def test_refusals(tmp_path: Path) -> None:
