@@ -8,12 +8,16 @@ from functools import partial
 import numpy as np
 import torch
 import torch_geometric.utils as pyg
+from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.preprocessing import normalize
 from torch import Tensor
 from torch_geometric.data import Data
 
 from run_full import edge_weights
+
+ROWS = 1 << 14  # of what is held twice
+Floats = NDArray[np.float32]
 
 
 def fastrp(
@@ -55,12 +59,32 @@ def fastrp(
     degree = np.where(total > 0, total, 1)
     signs = partial(rng.choice, np.array([-1, 1], np.float32))
     start = sparse.random(rows, out, density, "csr", np.float32, rng, signs)  # R
-    if features:
-        x = data.x.cpu().float().to_sparse_coo().coalesce()
-        start = sparse.csr_array((x.values().numpy(), x.indices().numpy()), x.shape) @ start
-    h = start.toarray() * (degree / max(total.sum(), 1)) ** beta  # [N, out] L R
-    z = weights[0] * normalize(h)
+    h = projected(data.x, start) if features else start.toarray()
+    h *= (degree / max(total.sum(), 1)) ** beta  # [N, out] L R
+    z = np.zeros_like(h)
+    add(z, weights[0], h)
     for weight in weights[1:]:
-        h = adj @ h / degree
-        z += weight * normalize(h)
+        h = adj @ h
+        h /= degree
+        add(z, weight, h)
     return torch.from_numpy(z)
+
+
+def projected(x: Tensor, start: sparse.csr_array) -> Floats:
+    """[N, out]: x [N, F], dense or sparse, by R [F, out], some rows at a time."""
+    if x.layout != torch.strided:
+        x = x.cpu().float().to_sparse_coo().coalesce()
+        rows = sparse.csr_array((x.values().numpy(), x.indices().numpy()), x.shape)
+        return (rows @ start).toarray()
+    parts = (sparse.csr_array(part.cpu().float().numpy()) @ start for part in x.split(ROWS))
+    out = np.empty((len(x), start.shape[1]), np.float32)
+    for i, part in enumerate(parts):
+        out[i * ROWS : (i + 1) * ROWS] = part.toarray()
+    return out
+
+
+def add(z: Floats, weight: float, h: Floats) -> None:
+    """Adds the rows of h [N, out] at length 1, times the weight, to z; no copy of h is made."""
+    for start in range(0, len(z), ROWS):
+        rows = slice(start, start + ROWS)
+        z[rows] += weight * normalize(h[rows])

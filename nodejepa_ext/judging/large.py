@@ -24,9 +24,10 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 import run_full
+from nodejepa_ext.training import batches
 from run_full import Result
 
-NODES = 50_000  # above which rows are looked at in blocks, and k-means starts from a sample
+NODES = batches.NODES  # above which rows are looked at in blocks, and k-means starts from a sample
 NUMBERS = 1 << 22  # in a block
 STARTS = 10  # of k-means
 Form = Callable[[Tensor], Tensor]  # rows [n, D] -> [n, D] float64

@@ -235,8 +235,8 @@ def lifted(layer: Layer, whole: Graph, inputs: Rows, chunk: int) -> tuple[Tensor
         h = filled(n, chunk, given)
         h = filled(n, chunk, averaged(whole, h))
         given = h.__getitem__
-    if layer.skip is not None:
-        skip = filled(n, chunk, lambda rows: inputs(rows) @ layer.skip)
+    if (weight := layer.skip) is not None:
+        skip = filled(n, chunk, lambda rows: inputs(rows) @ weight)
     return filled(n, chunk, lambda rows: given(rows) @ layer.weight), skip
 
 

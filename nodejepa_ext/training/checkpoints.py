@@ -40,7 +40,7 @@ UNSOUND = (
 )
 
 
-def write(path: Path, payload: bytes | str) -> str:
+def write(path: Path, payload: bytes | memoryview | str) -> str:
     """Atomically -> its SHA-256."""
     payload = payload.encode() if isinstance(payload, str) else payload
     with atomic(path) as file:

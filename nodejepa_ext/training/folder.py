@@ -345,7 +345,7 @@ class Run:
             tensors |= {"scaling.mean": mean, "scaling.scale": scale}
         node_id = np.arange(len(z)) if graph.node_id is None else graph.node_id
         np.savez(embeddings := io.BytesIO(), z=z.numpy(), node_id=node_id)
-        figures = run_full.collapse(z) | ({"val": result.val} if self.probed else {})
+        figures = batches.collapse(z, self.data, self.cfg.seed) | ({"val": result.val} if self.probed else {})
         figures |= {"epochs": state.step, "epoch": state.best.get("epoch", state.step)}
         figures |= {"loss": state.rows[int(figures["epoch"]) - 1]["loss"]} if state.rows else {}
         text = self.report(figures, seconds)
@@ -353,7 +353,7 @@ class Run:
             "model.safetensors": write(
                 self.folder / "model.safetensors", safetensors.torch.save(tensors)
             ),
-            "embeddings.npz": write(self.folder / "embeddings.npz", embeddings.getvalue()),
+            "embeddings.npz": write(self.folder / "embeddings.npz", embeddings.getbuffer()),
             "report.md": write(self.folder / "report.md", text),
         }
         self.note(status="finished", figures=figures, files=files)

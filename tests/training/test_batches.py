@@ -11,7 +11,7 @@
 6. Every step is run_full's on that step's subgraph; every evaluation is of the whole graph and
    chooses the epoch; a state, packed after any step, goes on bit for bit; a hook can end it.
    Neighbours are joined once, the whole graph is built once and without features; an encoder of
-   one's own asks for an embedder.
+   one's own asks for an embedder. Of many nodes evaluations see some, z is of all.
 7. The mask sees the subgraph. It learns: labels it never saw can be read off.
 8. Killed and resumed, embeddings and metrics are bit-equal to those of an uninterrupted run.
 9. A run keeps batch_nodes, its report has it, `embed` and `evaluate` go by it; laplacian_pe and
@@ -252,6 +252,40 @@ def test_steps_and_evaluations(data: Data, cfg: Config) -> None:
     slow = state_of(own, data)
     run_full.train_step(slow, graph_of(part, own), run_full.random_mask, None)
     assert seen[0][1]["loss"] == slow.rows[0]["loss"]
+
+
+def test_of_many_nodes_evaluations_see_some(
+    data: Data, cfg: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those to train and choose on, and others; z is of all, of the epoch that was kept."""
+    monkeypatch.setattr(batches, "NODES", 45)
+    nodes = batches.judged(data, cfg.seed)
+    must = (data.train_mask | data.val_mask).nonzero()[:, 0]
+    assert len(nodes) == 45 and {*must.tolist()} < {*nodes.tolist()}
+    assert torch.equal(nodes, batches.judged(data, cfg.seed)) and (nodes.diff() > 0).all()
+    assert len(batches.judged(Data(x=data.x), 1)) == 45
+    many = data.clone()
+    many.train_mask = torch.ones(60, 2, dtype=torch.bool)
+    assert len(batches.judged(many, 0)) == 60
+
+    own = replace(cfg, epochs=7, eval_every=3)
+    part = Data(y=data.y[nodes], **{k: data[k][nodes] for k in ("train_mask", "val_mask")})
+    weights: dict[int, Tensor] = {}
+
+    def look(state: TrainState, row: dict[str, float]) -> None:
+        if "val" in row:
+            z = batches.embed(state.encoder, data, 25)
+            weights[state.step] = z
+            assert row["val"] == run_full.linear_probe(z[nodes], part).val
+            assert row["effective_rank"] == run_full.effective_rank(z[nodes])
+
+    for keep in (lambda state, row: state.step == 3, lambda state, row: state.step == 7):
+        found = batches.train(own, data, 25, on_epoch=look, keep=keep)
+        assert found.state and found.data is data
+        assert torch.equal(found.z, weights[found.state.best["epoch"]])
+        assert batches.collapse(found.z, data, 0) == run_full.collapse(found.z[nodes])
+    again = batches.train(own, data, 25, state=found.state)
+    assert torch.equal(again.z, found.z) and again.val == found.val
 
 
 def test_neighbours_are_joined_once(
