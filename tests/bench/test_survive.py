@@ -47,9 +47,6 @@ print({{kind: row[kind] for kind in process.FAULTS}})
 """
 PLANTED = {
     "raise KeyError('x')": "{'lost': 0, 'run': 0, 'hung': 0, 'tracebacks': 2}",
-    "a = sound(path, notices); a['x'] = a['x'] + ('made' in str(path)); return a": (
-        "{'lost': 2, 'run': 0, 'hung': 0, 'tracebacks': 0}"
-    ),
     "time.sleep(60)": "{'lost': 0, 'run': 0, 'hung': 2, 'tracebacks': 0}",
     "os.abort()": "{'lost': 0, 'run': 0, 'hung': 0, 'tracebacks': 2}",
 }
@@ -65,8 +62,9 @@ def planted(what: str, folder: Path) -> str:
 
 
 def test_a_planted_fault_is_counted(tmp_path: Path) -> None:
+    """Of two cases the first is converted to an .npz, the other to a folder."""
     what = "a = sound(path, notices); a['x'] = a['x'] + ('made' in str(path)); return a"
-    assert planted(what, tmp_path) == PLANTED[what]
+    assert planted(what, tmp_path) == "{'lost': 1, 'run': 0, 'hung': 0, 'tracebacks': 0}"
 
 
 @pytest.mark.slow
