@@ -252,10 +252,10 @@ def test_divergence_stops_one_seed_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One graph's settings are wild; the other's seeds are as ever."""
-    best = dict(run_full.PRESETS["best"])
-    best["cora"] = replace(best["cora"], lr=10.0, layers=8, epochs=30)
-    best["citeseer"] = replace(best["citeseer"], epochs=1, neighbours=0)
-    monkeypatch.setitem(run_full.PRESETS, "best", best)
+    wild = replace(run_full.BEST, lr=10.0, layers=8)
+    tame = replace(run_full.BEST, epochs=1)
+    monkeypatch.setattr(run_full, "recipe", lambda data: wild if len(data.x) == 2708 else tame)
+    run_full.preset.cache_clear()
     small = ["--hidden", "16", "--out-width", "8", "--device", "cpu", "--seeds", "2"]
     assert run_full.main([*small, "--graphs", "cora,citeseer", "--out", str(tmp_path)]) == 7
     shown = capsys.readouterr()
@@ -263,6 +263,7 @@ def test_divergence_stops_one_seed_only(
     assert "none finished" in shown.out
     ours = [row for row in results(tmp_path)["rows"] if row["method"] == "best"]
     assert [(row["graph"], row["seed"]) for row in ours] == [("citeseer", 0), ("citeseer", 1)]
+    run_full.preset.cache_clear()
 
 
 def test_cells() -> None:
