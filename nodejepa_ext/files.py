@@ -10,6 +10,7 @@ import errno
 import os
 import re
 import secrets
+import shutil
 import stat
 import time
 from collections.abc import Iterator
@@ -59,7 +60,10 @@ def reserve(folder: Path, size: int) -> None:
     try:
         descriptor = os.open(temp, flags, 0o666)
         try:
-            os.posix_fallocate(descriptor, 0, size)
+            if shutil.disk_usage(folder).free < size:  # at once, or the rest would be taken first
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            if hasattr(os, "posix_fallocate"):  # macOS has none; quotas and limits have a say
+                os.posix_fallocate(descriptor, 0, size)
         finally:
             os.close(descriptor)
     except OSError as error:

@@ -7,6 +7,7 @@
    files stay.
 4. A name becomes a path only if it is one component, printable and short.
 5. SIGKILL in the middle of a write leaves the file that was there.
+6. Room is asked for without being kept; more than there is is refused at once.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodejepa_ext.files import STALE, TEMPORARY, atomic, file_name, sweep
+from nodejepa_ext.files import STALE, TEMPORARY, atomic, file_name, reserve, sweep
 
 
 def put(path: Path, payload: bytes) -> None:
@@ -76,6 +77,14 @@ def test_a_planted_temporary_file_is_not_followed(
     with pytest.raises(OSError) as raised:
         put(tmp_path / "a", b"theirs")
     assert raised.value.errno == errno.EEXIST and victim.read_text() == "mine"
+
+
+def test_room_is_asked_for_and_given_back(tmp_path: Path) -> None:
+    free = os.statvfs(tmp_path)
+    reserve(tmp_path, 1000)
+    with pytest.raises(OSError, match=r".") as refused:
+        reserve(tmp_path, 2 * free.f_bavail * free.f_frsize + (1 << 30))
+    assert refused.value.filename == str(tmp_path) and not list(tmp_path.iterdir())
 
 
 def test_errors_name_the_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
