@@ -1,4 +1,4 @@
-"""`nodejepa-ext bench`: what a training step, a large graph, or a sweep's storage costs here,
+"""`nodejepa-ext bench`: what a training step, large graphs, or a sweep's storage cost here,
 whether a GPU does what the CPU does, and whether commands survive what befalls them.
 """
 
@@ -20,6 +20,8 @@ nodejepa-ext bench --graphs cora --steps 5
 nodejepa-ext bench --graphs cora,pubmed --rounds 3 --json > bench.json
 nodejepa-ext bench parts
 nodejepa-ext bench batches --steps 5
+nodejepa-ext bench scale                     (half an hour or more, 7 GB of disk)
+nodejepa-ext bench scale --nodes 100000 --out /scratch
 nodejepa-ext bench sweep --storage postgresql://user@host/db
 nodejepa-ext bench sweep --scaling
 nodejepa-ext bench gpu --part equality
@@ -37,6 +39,7 @@ class What(StrEnum):
     step = "step"
     parts = "parts"
     batches = "batches"
+    scale = "scale"
     sweep = "sweep"
     gpu = "gpu"
     survive = "survive"
@@ -65,6 +68,17 @@ Scaling = Annotated[
 Share = Annotated[
     float | None, typer.Option(help="survive: of all that is done.", show_default="1.0")
 ]
+On = Annotated[
+    Device | None, typer.Option(help="gpu: cuda, or cpu for a dry run.", show_default="cuda")
+]
+Checked = Annotated[Part | None, typer.Option(help="gpu: what is checked.", show_default="all")]
+Out = Annotated[
+    Path | None, typer.Option(help="gpu, scale: folder of the report.", show_default="results")
+]
+Nodes = Annotated[
+    str | None, typer.Option(help="scale: of the graphs, N,N.", show_default="100000,1000000")
+]
+Quick = Annotated[bool, typer.Option("--quick", help="scale: 3000 nodes, to see that all works.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="survive: of all damage.", show_default="0")]
 
 
@@ -73,7 +87,8 @@ def bench(
         What,
         typer.Argument(
             help="A training step; BFS balls and masks and Laplacian positions; subgraphs of a "
-            "graph of 200,000 nodes; a sweep's storage; a GPU; damage, kills, full disks."
+            "graph of 200,000 nodes; whole commands on a million nodes; a sweep's storage; a GPU; "
+            "damage, kills, full disks."
         ),
     ] = What.step,
     graphs: Annotated[
@@ -86,15 +101,11 @@ def bench(
         str | None, typer.Option(help="sweep: PostgreSQL as well, postgresql://user@host/db.")
     ] = None,
     scaling: Scaling = False,
-    device: Annotated[
-        Device | None, typer.Option(help="gpu: cuda, or cpu for a dry run.", show_default="cuda")
-    ] = None,
-    part: Annotated[
-        Part | None, typer.Option(help="gpu: what is checked.", show_default="all")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="gpu: folder of its report.", show_default="results")
-    ] = None,
+    device: On = None,
+    part: Checked = None,
+    out: Out = None,
+    nodes: Nodes = None,
+    quick: Quick = False,
     share: Share = None,
     seed: Seed = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, not tables.")] = False,
@@ -104,8 +115,12 @@ def bench(
         return measure_survival(1.0 if share is None else share, seed or 0, as_json)
     if share is not None or seed is not None:
         raise stop(PROG, "--share, --seed: expected with survive only", 2)
+    if what is What.scale and not (device or part):
+        return measure_scale(nodes, quick, out or Path("results"), as_json)
+    if nodes or quick:
+        raise stop(PROG, "--nodes, --quick: expected with scale only", 2)
     if what is not What.gpu and (device or part or out):
-        raise stop(PROG, "--device, --part, --out: expected with gpu only", 2)
+        raise stop(PROG, "--device, --part, --out: expected with gpu, or --out with scale", 2)
     if what is What.sweep and not (storage and scaling):
         return measure_sweep(storage, scaling, as_json)
     if storage or scaling:
@@ -167,6 +182,37 @@ def measure_batches(steps: int, as_json: bool) -> None:
     if as_json:
         return print_json(report)
     print_parts([batches.table(report)])
+
+
+def measure_scale(nodes: str | None, quick: bool, out: Path, as_json: bool) -> None:
+    """Whole commands on large graphs, each a process, in less memory than they take."""
+    from nodejepa_ext.bench import scale
+
+    prog = f"{PROG} scale"
+    counts = [*(scale.QUICK if quick else scale.NODES)]
+    with sentences(prog, f"interrupted; rows so far are in {scale.REPORT}"):
+        if nodes is not None:
+            counts = whole_numbers("--nodes", nodes)
+        try:
+            report = scale.measure(counts, out, say)
+        except RuntimeError as error:
+            raise stop(prog, str(error), 1) from None
+        picture = scale.draw(report)
+    if as_json:
+        print_json(report, indent=1)
+    else:
+        print_parts(scale.tables(report))
+    say(f"kept in {report['folder']}" + (f": {picture}" if picture else ""))
+    if scale.failed(report):
+        raise typer.Exit(1)
+
+
+def whole_numbers(option: str, text: str) -> list[int]:
+    """Of "1,2", each once, ascending. ValueError: other text."""
+    words = text.split(",")
+    if not all(word.isdecimal() and len(word) < 12 for word in words):
+        raise ValueError(f"{option} {text}: expected whole numbers, as in 100000,1000000")
+    return sorted({*map(int, words)})
 
 
 def measure_sweep(storage: str | None, scaling: bool, as_json: bool) -> None:

@@ -203,7 +203,10 @@ def layered(encoder: Any, x: Tensor, whole: Graph, chunk: int) -> Tensor:
     encoder.eval()
 
     def features(rows: slice) -> Tensor:
-        part = run_full.transformed(x[rows], encoder.cfg.transform).to_dense().to(whole.x.device)
+        part = x[rows].float()
+        if encoder.cfg.transform != "none":
+            part = run_full.transformed(part, encoder.cfg.transform)
+        part = part.to_dense().to(whole.x.device)
         return torch.cat([part, encoder.reg[None]]) if rows.stop > n else part
 
     h, skip = lifted(encoder.layers[0], whole, features, chunk)
