@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nodejepa_ext.commands.console import Progress, Quiet, say, sentences
+from nodejepa_ext.commands.console import Progress, Quiet, say
 from nodejepa_ext.commands.data import (
     Edges,
     Features,
@@ -27,12 +27,14 @@ from nodejepa_ext.commands.data import (
     choices_of,
 )
 from nodejepa_ext.commands.printing import print_json
+from nodejepa_ext.commands.ranks import one_voice
 from nodejepa_ext.commands.verb import check_graph, check_preset, check_tables, presets
 from nodejepa_ext.interrupts import end_of_import
 
 if TYPE_CHECKING:
     from nodejepa_ext.graphs.source import Subject
     from nodejepa_ext.parts.choice import Parts
+    from nodejepa_ext.training.ranks import Alone
     from run_full import Config, TrainState
 
 EXAMPLES = """\b
@@ -128,8 +130,10 @@ def train(
     work = partial(begin, context.args, (edges, nodes, said), how, where, stop)
     if resume:
         work = partial(go_on, context, resume, stop)
-    with sentences(PROG, "stopped at once"):
-        folder, text = guarded(work)
+    with one_voice(PROG, "stopped at once", lambda: stop.code) as ranks:
+        folder, text = guarded(partial(work, ranks))
+    if ranks.rank:
+        return
     if as_json:
         print_json(told(folder, text, dry_run))
     elif text:
@@ -151,7 +155,7 @@ def guarded(work: Callable[[], tuple[Path, str]]) -> tuple[Path, str]:
         return work()
 
 
-def go_on(context: typer.Context, folder: Path, stop: Stop) -> tuple[Path, str]:
+def go_on(context: typer.Context, folder: Path, stop: Stop, ranks: Alone) -> tuple[Path, str]:
     """-> folder and report. ValueError: there are other arguments."""
     from nodejepa_ext.training import folder as runs
 
@@ -165,8 +169,10 @@ def go_on(context: typer.Context, folder: Path, stop: Stop) -> tuple[Path, str]:
             raise ValueError(f"--resume takes no other argument: {parameter.opts[-1]}")
     if context.args:
         raise ValueError(f"--resume takes no other argument: {context.args[0]}")
+    if ranks.rank:
+        return folder, along(ranks, stop, "resume", folder)
     with watching(stop, folder) as watch:
-        return folder, runs.resume(folder, say=say, watch=watch, stop=lambda: stop.code)
+        return folder, runs.resume(folder, say=say, watch=watch, stop=ranks.stopped, ranks=ranks)
 
 
 def parsed(argv: list[str]) -> argparse.Namespace:
@@ -192,17 +198,17 @@ def begin(
     how: tuple[str, int, tuple[int, int], str | None],
     where: tuple[Path | None, bool, int, bool],
     stop: Stop,
+    ranks: Alone,
 ) -> tuple[Path, str]:
     """-> folder and report. tables: of edges and nodes, and what their columns are; how: preset,
     seed, nodes of a batch and passes, tracker; where: the folder, whether to overwrite, the
     checkpoints, whether nothing is to be written."""
     import torch
 
-    from nodejepa_ext.graphs.source import Source, read
     from nodejepa_ext.training import folder as runs
     from nodejepa_ext.training import track
 
-    preset, seed, (batch_nodes, passes), tracker = how
+    preset, *_, tracker = how
     out, overwrite, every, dry = where
     check_preset(preset, presets())
     args = parsed(argv)
@@ -210,19 +216,16 @@ def begin(
     if tracker:
         track.check(tracker)
     folder = out or Path("runs", Path(first).stem)
-    runs.vacant(folder, overwrite)  # before a graph is read, which may take its time
+    if not ranks.rank:
+        runs.vacant(folder, overwrite)  # before a graph is read, which may take its time
     torch.set_num_threads(args.threads or torch.get_num_threads())
-    edges, nodes, said = tables
-    ready = read(Source.of(args.graph, edges, nodes, choices_of(*said)))
-    cfg, parts, why = chosen(preset, ready, args, seed)
-    batch_nodes = batch_nodes or batch_nodes_in(args.config)
-    cfg, seen = length(cfg, len(ready.graph.data.x), batch_nodes, passes)
-    for notice in (*ready.graph.notices, f"settings: {why}", *seen):
-        say(notice)
-    about = {"preset": preset, "why": why, "argv": sys.argv[1:]}
+    ready, cfg, parts, batch_nodes, about = planned(args, tables, how, ranks.size)
     about |= {"track": Path(first).stem} if tracker else {}
+    ranks.check(ready, cfg, parts, batch_nodes)
     if dry:
         return folder, forecast(ready, cfg, parts, batch_nodes, folder)
+    if ranks.rank:
+        return folder, along(ranks, stop, "start", ready, cfg, parts, batch_nodes)
     with watching(stop, folder) as watch:
         return folder, runs.start(
             ready,
@@ -234,8 +237,45 @@ def begin(
             every=every,
             about=about,
             watch=watch,
-            stop=lambda: stop.code,
+            stop=ranks.stopped,
+            ranks=ranks,
         )
+
+
+def planned(
+    args: argparse.Namespace,
+    tables: tuple[Path | None, Path | None, Said],
+    how: tuple[str, int, tuple[int, int], str | None],
+    ranks: int,
+) -> tuple[Subject, Config, Parts, int, dict[str, Any]]:
+    """The graph, settings, parts, nodes of a batch, and what run.json says of them; says what was
+    found. ranks: how many processes train."""
+    from nodejepa_ext.graphs.source import Source, read
+
+    preset, seed, (batch_nodes, passes), _ = how
+    edges, nodes, said = tables
+    ready = read(Source.of(args.graph, edges, nodes, choices_of(*said)))
+    cfg, parts, why = chosen(preset, ready, args, seed)
+    batch_nodes = batch_nodes or batch_nodes_in(args.config)
+    cfg, seen = length(cfg, len(ready.graph.data.x), batch_nodes, passes, ranks)
+    for notice in (*ready.graph.notices, f"settings: {why}", *seen):
+        say(notice)
+    about: dict[str, Any] = {"preset": preset, "why": why, "argv": sys.argv[1:]}
+    about |= {"ranks": ranks} if ranks > 1 else {}
+    return ready, cfg, parts, batch_nodes, about
+
+
+def along(ranks: Alone, stop: Stop, what: str, *given: Any) -> str:
+    """A rank that is not the first trains along, and has nothing to report; what: the function of
+    `following`."""
+    from nodejepa_ext.training import following
+
+    def watch(state: TrainState, row: dict[str, float]) -> None:
+        """An EpochHook."""
+        stop.gentle = True
+
+    getattr(following, what)(*given, ranks, watch)
+    return ""
 
 
 def first_of(args: argparse.Namespace, tables: tuple[Path | None, Path | None, Said]) -> str | Path:
@@ -262,9 +302,11 @@ def forecast(ready: Subject, cfg: Config, parts: Parts, batch_nodes: int, folder
     return f"{text}; nothing was written\n"
 
 
-def length(cfg: Config, n: int, batch_nodes: int, passes: int) -> tuple[Config, list[str]]:
-    """cfg with the steps of so many passes, and how much of n nodes a run on subgraphs will see.
-    ValueError: passes without subgraphs."""
+def length(
+    cfg: Config, n: int, batch_nodes: int, passes: int, ranks: int = 1
+) -> tuple[Config, list[str]]:
+    """cfg with the steps of so many passes, and how much of n nodes a run on subgraphs will see,
+    a step being of one subgraph a rank. ValueError: passes without subgraphs."""
     if not 0 < batch_nodes < n:
         if passes:
             text = f"expected --batch-nodes below the graph's {n} nodes beside it"
@@ -272,9 +314,13 @@ def length(cfg: Config, n: int, batch_nodes: int, passes: int) -> tuple[Config, 
         return cfg, []
     steps = math.ceil(n / batch_nodes)
     if passes:
-        cfg = replace(cfg, epochs=passes * steps)
+        cfg = replace(cfg, epochs=math.ceil(passes * steps / ranks))
     text = f"{cfg.epochs} steps of at most {batch_nodes} nodes"
-    return cfg, [f"{text}: {cfg.epochs / steps:.2g} passes over {n} nodes, {steps} steps each"]
+    each = f"{steps} steps each"
+    if ranks > 1:
+        text += f" in each of {ranks} processes"
+        each = f"{steps} subgraphs each"
+    return cfg, [f"{text}: {cfg.epochs * ranks / steps:.2g} passes over {n} nodes, {each}"]
 
 
 def chosen(

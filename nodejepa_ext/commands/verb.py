@@ -10,9 +10,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from typer import Exit
 from typer.core import TyperCommand
 
 from nodejepa_ext.commands.console import stop
+from nodejepa_ext.commands.ranks import second, silence
 
 GRAPHS = ("cora", "citeseer", "pubmed")
 PRESETS = ("best", "card", "bgrl")
@@ -106,9 +108,16 @@ class Verb(TyperCommand):
         return [name for parameter in self.params for name in parameter.opts if name[:2] == "--"]
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        rest = super().parse_args(ctx, args)
-        if not ctx.resilient_parsing:
-            self.check(ctx)
+        others = self.name == "train" and second()  # of which the first says what is wrong
+        try:
+            with silence(others):
+                rest = super().parse_args(ctx, args)
+                if not ctx.resilient_parsing:
+                    self.check(ctx)
+        except Exception as error:
+            if others:
+                raise Exit(getattr(error, "exit_code", 2)) from None
+            raise
         return rest
 
     def check(self, ctx: Any) -> None:

@@ -54,6 +54,7 @@ SHAPE = {  # of run.json
     "versions": Each((str, None)),
     "threads": int,
     "checkpoint_every": int,
+    "ranks?": int,
     "graph": GRAPH,
     "files?": Each(str),
     "figures?": Each(SCALAR),

@@ -34,6 +34,7 @@ from nodejepa_ext.training import batches
 from nodejepa_ext.training.checkpoints import Checkpoints, encoder_of, scaling_of, verify, write
 from nodejepa_ext.training.claim import FORMAT, MANIFEST, claimed, clear, manifest, vacant
 from nodejepa_ext.training.memory import check_memory, memory_errors
+from nodejepa_ext.training.ranks import ALONE, Alone
 from nodejepa_ext.training.settings import toml_of
 from nodejepa_ext.training.stopping import label_free, patience
 from nodejepa_ext.workers.machine import versions
@@ -168,6 +169,7 @@ def start(
     about: Meta | None = None,
     watch: EpochHook | None = None,
     stop: Callable[[], int] = lambda: 0,
+    ranks: Alone = ALONE,
 ) -> str:
     """Trains in a new folder, as `batches.train` -> the report. every: epochs between checkpoints;
     0: 30 s. about: goes into run.json, "preset" and "why" into the report. watch sees every epoch;
@@ -179,9 +181,9 @@ def start(
     batches.check(batch_nodes, parts, len(data.x))
     if data.edge_weight is not None and cfg.encoder == "gat":
         raise ValueError("encoder = gat: expected gcn, where edges have weights")
-    check_memory(data, cfg, batch_nodes=batch_nodes)
+    check_memory(data, cfg, ranks.room(cfg), batch_nodes)
     vacant(folder, overwrite)
-    run = Run(folder, ready, cfg, parts, batch_nodes, dict(about or {}), watch, stop)
+    run = Run(folder, ready, cfg, parts, batch_nodes, dict(about or {}), watch, stop, ranks)
     folder.mkdir(parents=True, exist_ok=True)
     with claimed(folder):
         vacant(folder, overwrite)
@@ -196,6 +198,7 @@ def resume(
     say: Say = print,
     watch: EpochHook | None = None,
     stop: Callable[[], int] = lambda: 0,
+    ranks: Alone = ALONE,
 ) -> str:
     """Goes on from the newest checkpoint that verifies -> the report, "" if it was finished. Torch
     gets the run's threads.
@@ -206,6 +209,7 @@ def resume(
         raise ValueError(f"{folder}: no such folder, expected one of a run")
     with claimed(folder):
         meta, cfg, parts = read_run(folder)
+        ranks.tell(folder, meta)
         if meta["status"] == "finished":
             say(f"{folder}: finished already, nothing to resume")
             return ""
@@ -215,9 +219,10 @@ def resume(
         torch.set_num_threads(meta["threads"])
         ready = same_subject(folder, meta)
         batch_nodes = batch_nodes_of(meta)
-        check_memory(ready.graph.data, cfg, batch_nodes=batch_nodes)
+        ranks.check(ready, cfg, parts, batch_nodes)
+        check_memory(ready.graph.data, cfg, ranks.room(cfg), batch_nodes)
         clear(folder, checkpoints=False)
-        run = Run(folder, ready, cfg, parts, batch_nodes, meta, watch, stop)
+        run = Run(folder, ready, cfg, parts, batch_nodes, meta, watch, stop, ranks)
         run.checkpoints.restore(run.state, say)
         say(f"{folder}: resumes after epoch {run.state.step} of {cfg.epochs}")
         return run()
@@ -235,6 +240,7 @@ class Run:
     meta: Meta  # run.json
     watch: EpochHook | None
     stop: Callable[[], int]
+    ranks: Alone
 
     def __post_init__(self) -> None:
         self.data, self.seams = self.ready.graph.data, seams(self.parts)
@@ -285,7 +291,7 @@ class Run:
                 given: Any = {"on_epoch": self.after_epoch, "state": self.state, **self.seams}
                 if not self.probed:
                     given["keep"] = label_free
-                result = batches.train(self.cfg, self.data, self.batch_nodes, **given)
+                result = self.ranks.train(self.cfg, self.data, self.batch_nodes, **given)
             return self.finish(result, time.monotonic() - began)
 
     def after_epoch(self, state: TrainState, row: dict[str, float]) -> None:
@@ -331,7 +337,7 @@ class Run:
         if code in (130, 143):
             status = "interrupted"
         if code not in (6, 7):
-            message += f"; nodejepa-ext train --resume {self.folder} continues"
+            message += f"; nodejepa-ext train --resume {self.folder}{self.ranks.how} continues"
         with suppress(OSError):  # the disk may be full
             self.note(status=status, message=message)
         raise RunError(f"{self.folder}: {message}", code)
@@ -345,7 +351,8 @@ class Run:
             tensors |= {"scaling.mean": mean, "scaling.scale": scale}
         node_id = np.arange(len(z)) if graph.node_id is None else graph.node_id
         np.savez(embeddings := io.BytesIO(), z=z.numpy(), node_id=node_id)
-        figures = batches.collapse(z, self.data, self.cfg.seed) | ({"val": result.val} if self.probed else {})
+        figures = batches.collapse(z, self.data, self.cfg.seed)
+        figures |= {"val": result.val} if self.probed else {}
         figures |= {"epochs": state.step, "epoch": state.best.get("epoch", state.step)}
         figures |= {"loss": state.rows[int(figures["epoch"]) - 1]["loss"]} if state.rows else {}
         text = self.report(figures, seconds)
