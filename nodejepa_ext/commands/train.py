@@ -43,6 +43,7 @@ nodejepa-ext train mygraph/ --out runs/mine
 nodejepa-ext train --edges e.csv --nodes n.csv --epochs 200 --bfs-mask
 nodejepa-ext train --resume runs/mine
 nodejepa-ext train huge/ --batch-nodes 8192 --track trackio
+torchrun --nproc-per-node 4 -m nodejepa_ext train huge/ --batch-nodes 8192
 
 GRAPH: whatever `nodejepa-ext data check` takes. All other options are those
 of run_full.py (see its --help), but --graphs, --seeds, --first-seed, --data,
@@ -56,8 +57,10 @@ in $TRACKIO_DIR, else in ~/.cache/huggingface/trackio: project as GRAPH, run
 as the folder. Nothing is sent anywhere. --resume goes on with it.
 Written: config.toml, run.json, metrics.jsonl, checkpoints/, and at the end
 model.safetensors, embeddings.npz and report.md.
-Exit codes: 0; 1 cannot write; 2 usage; 3 no sound graph, or it has changed;
-4 no checkpoint verifies; 6 memory; 7 diverged; 130, 143 stopped, resumable.
+torchrun: a subgraph a process and step; the first one writes: docs/scale.md.
+Exit codes: 0; 1 cannot write, a process was lost; 2 usage; 3 no sound graph,
+or it has changed; 4 no checkpoint verifies; 6 memory; 7 diverged; 130, 143
+stopped, resumable.
 """
 CONTEXT = {"allow_extra_args": True, "ignore_unknown_options": True}
 USAGE = "GRAPH [OPTIONS]"
