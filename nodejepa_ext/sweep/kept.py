@@ -125,10 +125,8 @@ def fitting(place: str, part: Report) -> None:
     for name, knob in part["knobs"].items():
         if knob["choices"] is not None:
             check(f"{place}, knobs, {name[:100]}, choices", knob["choices"], [SCALAR])
-    trials = {"trials": part["trials"], "rounds, trials": part["rounds"]["trials"]}
-    for where, own in trials.items():
-        for i, trial in enumerate(own):
-            fitting_trial(f"{place}, {where}, item {i}", trial, part["knobs"])
+    for i, trial in enumerate(part["trials"]):
+        fitting_trial(f"{place}, trials, item {i}", trial, part["knobs"])
     for i, line in enumerate(part["rounds"]["lines"]):
         pairs(f"{place}, rounds, lines, item {i}, values", line["values"])
         if line["values"]:
