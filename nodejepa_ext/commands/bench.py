@@ -20,6 +20,7 @@ nodejepa-ext bench --graphs cora --steps 5
 nodejepa-ext bench --graphs cora,pubmed --rounds 3 --json > bench.json
 nodejepa-ext bench parts
 nodejepa-ext bench batches --steps 5
+nodejepa-ext bench ranks --rounds 5          (two idle cores)
 nodejepa-ext bench scale                     (half an hour or more, 7 GB of disk)
 nodejepa-ext bench scale --nodes 100000 --out /scratch
 nodejepa-ext bench sweep --storage postgresql://user@host/db
@@ -39,6 +40,7 @@ class What(StrEnum):
     step = "step"
     parts = "parts"
     batches = "batches"
+    ranks = "ranks"
     scale = "scale"
     sweep = "sweep"
     gpu = "gpu"
@@ -62,6 +64,9 @@ class Part(StrEnum):
 
 
 Skip = Annotated[str, typer.Option(help="step: none, or linear as older trees have.")]
+Storage = Annotated[
+    str | None, typer.Option(help="sweep: PostgreSQL as well, postgresql://user@host/db.")
+]
 Scaling = Annotated[
     bool, typer.Option("--scaling", help="sweep: real trials, 1 against 2 workers.")
 ]
@@ -87,8 +92,8 @@ def bench(
         What,
         typer.Argument(
             help="A training step; BFS balls and masks and Laplacian positions; subgraphs of a "
-            "graph of 200,000 nodes; whole commands on a million nodes; a sweep's storage; a GPU; "
-            "damage, kills, full disks."
+            "graph of 200,000 nodes; a second process; whole commands on a million nodes; a "
+            "sweep's storage; a GPU; damage, kills, full disks."
         ),
     ] = What.step,
     graphs: Annotated[
@@ -97,9 +102,7 @@ def bench(
     steps: Annotated[int, typer.Option(min=1, help="Timed steps, after 3 to warm up.")] = 10,
     rounds: Annotated[int, typer.Option(min=1, help="Processes of each; the median counts.")] = 1,
     skip: Skip = "none",
-    storage: Annotated[
-        str | None, typer.Option(help="sweep: PostgreSQL as well, postgresql://user@host/db.")
-    ] = None,
+    storage: Storage = None,
     scaling: Scaling = False,
     device: On = None,
     part: Checked = None,
@@ -131,6 +134,8 @@ def bench(
         return measure_parts(as_json)
     if what is What.batches:
         return measure_batches(steps, as_json)
+    if what is What.ranks:
+        return measure_ranks(rounds, as_json)
     measure_steps(graphs, steps, rounds, skip, as_json)
 
 
@@ -213,6 +218,20 @@ def whole_numbers(option: str, text: str) -> list[int]:
     if not all(word.isdecimal() and len(word) < 12 for word in words):
         raise ValueError(f"{option} {text}: expected whole numbers, as in 100000,1000000")
     return sorted({*map(int, words)})
+
+
+def measure_ranks(rounds: int, as_json: bool) -> None:
+    """A training by one process and by two, in turns."""
+    from nodejepa_ext.bench import ranks
+
+    with sentences(f"{PROG} ranks", "interrupted"):
+        report = ranks.measure_all(rounds, say)
+    if as_json:
+        print_json(report)
+    else:
+        print_parts([ranks.table(report)])
+    if any("error" in row for row in report["rows"]):
+        raise typer.Exit(1)
 
 
 def measure_sweep(storage: str | None, scaling: bool, as_json: bool) -> None:

@@ -14,8 +14,7 @@
    subgraphs than ranks, other settings or another graph on a rank, a folder that is taken, options
    that are none, devices that cannot be shared; on --resume, another number of ranks. What ends one
    rank alone is said by rank 0, with its exit code. An environment that is none is a sentence.
-9. The same under torchrun itself: exit codes, SIGKILL, one sentence (slow).
-10. Two network namespaces train as two hosts, bit-equal to two processes of one (slow).
+9. `bench ranks` times a pass that its ranks share; its ratio is the median of rounds.
 """
 
 from __future__ import annotations
@@ -42,6 +41,7 @@ from torch_geometric.data import Data
 from training.test_folder import epochs, run_json, tables, z_of
 
 import run_full
+from nodejepa_ext.bench import ranks as bench
 from nodejepa_ext.bench import survive_process as processes
 from nodejepa_ext.bench.survive_process import Ended
 from nodejepa_ext.training import batches
@@ -59,6 +59,7 @@ ONLINE = replace(
     SMALL, target="online", predictor=0, directions=1, regulariser="decorrelation", norm="none"
 )
 PROG = "nodejepa-ext train: "
+NAMES = ("nodes_per_second", "nodes_per_cpu_second")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -456,3 +457,22 @@ def test_the_others_never_come(tmp_path: Path, graph: Path) -> None:
     end = processes.command(["train", str(graph), *SHORT], tmp_path, tmp_path / "log", change)
     assert end.code == 1 and "rank 0: not all of 2 processes met at 127.0.0.1" in end.err
     assert sentences(end)[0].endswith("1 came within 0.005 minutes")
+
+
+def test_bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name, value in {"NODES": 300, "EDGES": 900, "WIDTH": 8, "BATCH": 50}.items():
+        monkeypatch.setattr(bench, name, value)
+    found = together(2, tmp_path, bench.timed)
+    assert [row["nodes"] for row in found] == [300, 300]
+    assert all(row["seconds"] > 0 and row["cpu_seconds"] > 0 for row in found)
+    rates = iter([100, 150, 90, 180, 100, 190])
+
+    def rate(size: int) -> dict[str, Any]:
+        of = next(rates)
+        return {"processes": size, "load": 0.0} | dict.fromkeys(NAMES, of)
+
+    monkeypatch.setattr(bench, "run", rate)
+    report = bench.measure_all(3, lambda text: None)
+    assert [report[name] for name in NAMES] == [[100, 180]] * 2
+    assert [report[f"ratio_of_{name}"] for name in NAMES] == [1.9, 3.8]
+    assert bench.table(report).row_count == 6
