@@ -44,6 +44,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy import sparse, stats
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 from torch import Generator, Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.nn import GATConv
@@ -814,10 +815,14 @@ def linear_probe(z: Tensor, data: Data) -> Result:
     z64 = z.double()
     standard = (z64 - z64.mean(0)) / z64.std(0).clamp(min=1e-12) / z.shape[1] ** 0.5
     for scaling, form in {"standardised": standard, "unit": F.normalize(z64)}.items():
-        h = form.numpy() @ np.linalg.svd(form.numpy()[train], full_matrices=False)[2].T
-        model = LogisticRegression(max_iter=5000, warm_start=True)  # h: all that weights can reach
+        with threadpool_limits(1):  # here and below: small products, where more threads only wait
+            basis = np.linalg.svd(form.numpy()[train], full_matrices=False)[2]
+        h = form.numpy() @ basis.T  # all that weights can reach
+        model = LogisticRegression(max_iter=5000, warm_start=True)
         for c in (2.0 ** np.arange(-6, 13, 2)).tolist():
-            predicted = model.set_params(C=c).fit(h[train], y[train]).predict(h)
+            with threadpool_limits(1):
+                model.set_params(C=c).fit(h[train], y[train])
+            predicted = model.predict(h)
             score = float((predicted == y)[val].mean())
             if (score, -c) > (best.val, -best.c):
                 best = Result(data, z, score, c, scaling, predicted)

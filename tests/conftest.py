@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 from torch_geometric.data import Data
 
 from run_full import Config, Encoder, Graph, MLPPredictor, TrainState
 
 # Tests run in two processes, and start others, on as few as two cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+threadpool_limits(1)  # NumPy's, which read the environment when they were imported
 torch.set_num_threads(1)
 
 os.environ.pop("COLUMNS", None)  # readline puts it into the environment of xdist's workers

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 from torch_geometric.data import Data
@@ -80,11 +81,14 @@ def linear_probe(z: Tensor, data: Data) -> Result:
     forms["unit"] = unit
     for scaling, form in forms.items():
         rows = form(z[train]).numpy()
-        basis = np.linalg.svd(rows, full_matrices=False)[2].T  # all that weights can reach
+        with threadpool_limits(1):  # as in run_full
+            basis = np.linalg.svd(rows, full_matrices=False)[2].T  # all that weights can reach
         h, chosen_on = rows @ basis, form(z[val]).numpy() @ basis
         model = LogisticRegression(max_iter=5000, warm_start=True)
         for c in (2.0 ** np.arange(-6, 13, 2)).tolist():
-            right = model.set_params(C=c).fit(h, y[train].numpy()).predict(chosen_on)
+            with threadpool_limits(1):
+                model.set_params(C=c).fit(h, y[train].numpy())
+            right = model.predict(chosen_on)
             score = float((right == y[val].numpy()).mean())
             if (score, -c) > (best.val, -best.c):
                 best = Result(data, z, score, c, scaling)
