@@ -156,7 +156,6 @@ CARD = {
 PRESETS = ("best", "card")
 JOINED, MOST_JOINED = 20, 20_000  # neighbours, and the nodes of a graph up to which they are sought
 SHARE = 0.2  # of a node's mean edge weights together: what its neighbours weigh
-PAIRS = 10_000, 100_000  # of nodes, that `likeness` draws: fewest and most
 GRAPHS = {  # SHA-256 of the files; public splits of Yang et al. 2016
     "cora": "01754b720176174ade4e1fa45f48112bc912c4794477f5eca5e0787f107b395c",
     "citeseer": "025c982d93b36b1f59e65e99fadd3a7e9659394cf9aebf93cda094350298fa9f",
@@ -258,13 +257,12 @@ def comparable(x: Tensor) -> Tensor:
 
 def likeness(data: Data) -> float:
     """Probability that the ends of an edge are more alike in features than a random pair of nodes,
-    by equally many drawn of both, ties counted half; 0.5 where there are no edges."""
+    by as many drawn of both, ties counted half; 0.5 where there are no edges."""
     edges, generator = data.edge_index.cpu(), Generator().manual_seed(0)
     if not edges.numel():
         return 0.5
     x = comparable(data.x)
-    fewest, most = PAIRS
-    count = min(max(10**8 // max(x.shape[1], 1), fewest), most)  # wide rows take time
+    count = min(max(10**8 // max(x.shape[1], 1), 10_000), 100_000)  # wide rows take time
     some = edges[:, torch.randint(edges.shape[1], (count,), generator=generator)]
     random = torch.randint(len(x), (2, count), generator=generator)
     ours, others = (
@@ -311,15 +309,13 @@ def edge_weights(data: Data) -> Tensor:
 def transformed(x: Tensor, kind: str) -> Tensor:
     """x [N, F] dense or sparse -> what the encoder takes in, COO; root: in rows of length 1."""
     x = x.float().to_sparse_coo().coalesce()
-    if kind == "none":
-        return x
-    if (x.values() < 0).any():
-        raise ValueError("transform = root: expected features of at least 0")
-    sums = x.sum(1).to_dense().clamp(min=1e-30)  # [N]
-    rows, _ = x.indices()
-    shares = x.clone()
-    shares.values().div_(sums[rows]).sqrt_()
-    return shares
+    if kind == "root":
+        if (x.values() < 0).any():
+            raise ValueError("transform = root: expected features of at least 0")
+        sums = x.sum(1).to_dense().clamp(min=1e-30)  # [N]
+        x = x.clone()
+        x.values().div_(sums[x.indices()[0]]).sqrt_()
+    return x
 
 
 def join_neighbours(data: Data, k: int, total: float) -> Data:
