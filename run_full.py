@@ -257,7 +257,7 @@ def comparable(x: Tensor) -> Tensor:
 
 def likeness(data: Data) -> float:
     """Probability that the ends of an edge are more alike in features than a random pair of nodes,
-    by as many drawn of both, ties counted half; 0.5 where there are no edges."""
+    of as many drawn edges and pairs, ties counted half; 0.5 where there are no edges."""
     edges, generator = data.edge_index.cpu(), Generator().manual_seed(0)
     if not edges.numel():
         return 0.5
@@ -291,8 +291,7 @@ def recipe(data: Data) -> Config:
 
 @cache
 def preset(name: str, graph: str, folder: Path | None = None) -> Config:
-    """The settings called `name` for an embedded graph. ValueError: there are none; RunError 3: as
-    in `load_graph`."""
+    """The settings called `name` for an embedded graph; errors as in `load_graph`."""
     if name not in PRESETS:
         raise ValueError(f"{name!r}: expected one of {', '.join(PRESETS)}")
     data = load_graph(graph, folder)
