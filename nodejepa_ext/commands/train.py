@@ -27,7 +27,7 @@ from nodejepa_ext.commands.data import (
     choices_of,
 )
 from nodejepa_ext.commands.printing import print_json
-from nodejepa_ext.commands.ranks import one_voice
+from nodejepa_ext.commands.ranks import one_voice, second
 from nodejepa_ext.commands.verb import check_graph, check_preset, check_tables, presets
 from nodejepa_ext.interrupts import end_of_import
 
@@ -125,7 +125,7 @@ def train(
 ) -> None:
     """Learns embeddings of a graph's nodes, without labels; can be killed and resumed."""
     stop = Stop()
-    if dry_run:
+    if dry_run and not second():
         say("dry run: the graph is read and a step is timed; nothing is written")  # at once
     where = out, overwrite, checkpoint_every, dry_run
     how = preset, seed, (batch_nodes, passes), track

@@ -282,6 +282,9 @@ def test_rank_0_writes_and_speaks(run: Commands, graph: Path, tmp_path: Path) ->
     assert run_json(out)["ranks"] == 2 and epochs(out) == [*range(1, 13)]
     first, second = run(2, "train", "--resume", "out")
     assert (first.code, second.code) == (0, 0) and "nothing to resume" in first.err
+    first, second = run(2, "train", graph, "--out", "dry", *SHORT, "--dry-run", "--json")
+    assert "12 epochs into dr" in first.out and not second.out + second.err
+    assert not (tmp_path / "rank0/dry").exists()
 
 
 @pytest.fixture(scope="module")
