@@ -52,6 +52,15 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
             temp.unlink()
 
 
+def check_disk(folder: Path, needed: int, what: str) -> None:
+    """OSError names the folder: its disk has fewer bytes free than needed; what: for what, and what
+    would do."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        text = f"{free >> 20} MiB are free on its disk, expected {(needed >> 20) + 1} {what}"
+        raise OSError(errno.ENOSPC, text, str(folder))
+
+
 def reserve(folder: Path, size: int) -> None:
     """OSError names the folder: its disk has not `size` bytes free, or takes no such file. What is
     found is given back at once."""

@@ -74,6 +74,7 @@ def embed(
 
         from nodejepa_ext.training import embeddings, pretrained
         from nodejepa_ext.training.folder import Model, load_model
+        from nodejepa_ext.training.memory import check_inference
 
         embeddings.writable(out, overwrite, layout)
         model = pretrained.load(run) if pretrained.holds(run) else load_model(run)
@@ -82,6 +83,8 @@ def embed(
             torch.set_num_threads(model.meta["threads"])  # the bits of embeddings.npz
         read = embeddings.graph_for(model, run, source)
         say_new(read.notices, model.meta.get("notices", []) if isinstance(model, Model) else [])
+        embeddings.roomy(out, len(read.data.x), model.cfg.latent)
+        check_inference(read.data, model.cfg)
         z = model.embed(read.data).numpy()
         embeddings.write(out, z, read.node_id, overwrite=overwrite, layout=layout)
     n, width = z.shape

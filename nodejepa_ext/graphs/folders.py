@@ -17,24 +17,22 @@ index out of range, is looked for each time whatever the hashes say.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import io
 import json
 import math
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from scipy import sparse
 
-from nodejepa_ext.files import TEMPORARY, atomic, sweep
+from nodejepa_ext.files import TEMPORARY, atomic, check_disk, sweep
 from nodejepa_ext.graphs.archives import (
     MASKS,
     Array,
@@ -59,6 +57,7 @@ KINDS = {  # of each array: dtypes, or kinds of them, and numbers of dimensions
     "node_id": ("i u U", (1,)),
     **dict.fromkeys(MASKS, ("|b1", (1, 2))),
 }
+MAPPED = {"x", "edge_weight"}  # the others are copied into memory
 OWN = {f"{name}.npy" for name in KINDS} | {MANIFEST}
 WHOLE, BEGUN = "whole", "converting"
 ENTRY = {"sha256": str, "bytes": int, "mtime_ns": int, "dtype": str, "shape": [int]}
@@ -131,12 +130,9 @@ def alone(folder: Path) -> Iterator[None]:
 def refuse_small_disk(folder: Path, arrays: Arrays) -> None:
     """OSError names the folder: its disk has no room for the arrays."""
     needed = sum(array.nbytes + HEADER for array in arrays.values())
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        text = f"{free >> 20} MiB are free on its disk, expected {(needed >> 20) + 1} for the graph"
-        largest = max(arrays, key=lambda name: arrays[name].nbytes)
-        text += f", most of it for {largest}; free some, or name a folder on a larger disk"
-        raise OSError(errno.ENOSPC, text, str(folder))
+    largest = max(arrays, key=lambda name: arrays[name].nbytes)
+    text = f"for the graph, most of it for {largest}"
+    check_disk(folder, needed, f"{text}; free some, or name a folder on a larger disk")
 
 
 def write(folder: Path, arrays: Arrays, *, overwrite: bool = False) -> None:
@@ -258,6 +254,41 @@ def mapped(path: Path, entry: dict[str, Any]) -> Array:
         if not size:
             return np.empty(shape, dtype)
         return np.memmap(file, dtype, "r", file.tell(), shape)
+
+
+class Mark(NamedTuple):
+    """A file that stays mapped, as it was when it was opened."""
+
+    path: Path
+    inode: int
+    size: int
+    mtime_ns: int
+    sha256: str
+
+
+def marks(folder: Path) -> tuple[Mark, ...]:
+    """Of the mapped files of a folder that `read` has just taken."""
+    files, found = manifest(folder).get("files", {}), []
+    for name in MAPPED & files.keys():
+        path = folder / f"{name}.npy"
+        now = path.stat()
+        mark = path, now.st_ino, now.st_size, now.st_mtime_ns, files[name]["sha256"]
+        found.append(Mark(*mark))
+    return tuple(found)
+
+
+def unchanged(marks: tuple[Mark, ...]) -> None:
+    """GraphError: a file has been written to since, so that what is mapped is not what was read.
+    One that was removed, or replaced by another, is still mapped as it was."""
+    for path, inode, size, mtime_ns, sha256 in marks:
+        try:
+            now = path.stat()
+        except FileNotFoundError:
+            continue
+        if now.st_ino != inode or (now.st_size, now.st_mtime_ns) == (size, mtime_ns):
+            continue
+        with opened(path) as file:
+            same_hash(path, file, sha256)
 
 
 def same_hash(path: Path, file: BinaryIO, expected: str) -> None:

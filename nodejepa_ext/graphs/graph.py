@@ -22,7 +22,7 @@ from torch_geometric.data import Data
 from torch_geometric.utils import degree
 
 import run_full
-from nodejepa_ext.files import atomic
+from nodejepa_ext.files import atomic, check_disk
 from nodejepa_ext.graphs import archives as files
 from nodejepa_ext.graphs import arrays as checks
 from nodejepa_ext.graphs import fast, folders, others, pyg_data, rows, saved, tables
@@ -330,7 +330,9 @@ def write_graph(graph: Graph, path: str | Path, *, overwrite: bool = False) -> N
     if folders.is_folder(path):
         return folders.write(Path(path), folder_arrays(graph), overwrite=overwrite)
     arrays = npz_arrays(graph)
-    large = sum(array.nbytes for array in arrays.values()) > LARGE
+    large = (size := sum(array.nbytes for array in arrays.values())) > LARGE
+    if large:
+        check_disk(Path(path).parent, size, "for the graph; free some, or name another file")
     with atomic(Path(path)) as file:
         if large:
             np.savez(file, **arrays)  # type: ignore[arg-type]

@@ -14,10 +14,11 @@ import numpy as np
 from torch import Tensor
 
 from nodejepa_ext.graphs import folders
+from nodejepa_ext.graphs.archives import GraphError
 from nodejepa_ext.graphs.columns import Choices
 from nodejepa_ext.graphs.graph import Graph, kept, read_graph
 from nodejepa_ext.graphs.scaling import Scaling
-from run_full import GRAPHS
+from run_full import GRAPHS, RunError
 
 
 class Source(NamedTuple):
@@ -77,6 +78,16 @@ class Subject(NamedTuple):
     scaling: Scaling
     sha256: str  # of the graph as read, before scaling; of a folder, as `recorded`
     source: Source | None
+    mapped: tuple[folders.Mark, ...] = ()  # files that are still read from
+
+    def check_unchanged(self) -> None:
+        """RunError 3: a mapped file has been written to since it was read."""
+        try:
+            folders.unchanged(self.mapped)
+        except GraphError as error:
+            raise RunError(
+                f"{error}; put the file back, as it was when training began", 3
+            ) from None
 
 
 def read(source: Source) -> Subject:
@@ -99,7 +110,8 @@ def subject(graph: Graph, source: Source | None = None) -> Subject:
         data[name] = value
     ready = graph._replace(data=data, notices=notices)
     sha256 = recorded(source) if source is not None else None
-    return Subject(ready, scaling, sha256 or sha256_of(graph), source)
+    mapped = folders.marks(Path(source.source)) if sha256 and source and source.source else ()
+    return Subject(ready, scaling, sha256 or sha256_of(graph), source, mapped)
 
 
 def recorded(source: Source) -> str | None:

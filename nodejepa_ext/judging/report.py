@@ -26,7 +26,7 @@ from nodejepa_ext.records import Damaged, Each, check, read_json
 from nodejepa_ext.training import batches
 from nodejepa_ext.training.embeddings import graph_for
 from nodejepa_ext.training.folder import batch_nodes_of, load_model, read_run
-from nodejepa_ext.training.memory import check_memory
+from nodejepa_ext.training.memory import check_inference, check_memory
 from nodejepa_ext.training.stopping import label_free, patience
 from run_full import Config, Embedder
 
@@ -90,6 +90,7 @@ def judge(
     splits = cache(partial(node_splits, data, seed=cfg.seed))
     tasks, unfit = chosen(names, data, clusters, splits, say)
     batch_nodes = batch_nodes_of(model.meta)
+    check_inference(data, cfg)
     embedder = batches.prepared(cfg, data, batch_nodes).embedder
     own: Any = dict(out=cfg.out, seed=cfg.seed, cfg=cfg, embedder=embedder)
     makers: dict[str, Callable[[], Tensor]] = {OURS: partial(embedder, model.encoder)}

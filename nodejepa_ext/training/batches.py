@@ -23,10 +23,11 @@ from torch_geometric.data import Data
 
 import run_full
 from nodejepa_ext.parts.choice import Parts
+from nodejepa_ext.training.memory import SEEN
 from nodejepa_ext.training.passes import Passes
 from run_full import Config, Embedder, Graph, Layer, Result, Sampler, TrainState, matrix, product
 
-NODES = 50_000  # above which a training's own evaluations see a part of them
+NODES = SEEN  # above which a training's own evaluations see a part of them
 DEFAULTS: dict[str, Any] = {
     "make_encoder": run_full.Encoder,
     "make_predictor": run_full.MLPPredictor,

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from nodejepa_ext.files import TEMPORARY, reserve, sweep
+from nodejepa_ext.files import TEMPORARY, check_disk, reserve, sweep
 from nodejepa_ext.records import Damaged, Each, check, read_json
 from nodejepa_ext.training.checkpoints import FILES
 
@@ -62,6 +62,7 @@ SHAPE = {  # of run.json
 }
 FIGURES = {"effective_rank": float, "cosine": float, "epoch": int, "val?": float}  # at the end
 LARGEST = 1 << 26  # bytes of run.json
+LARGE = 1 << 26  # bytes of a run, above which it is not begun on a disk without room
 THREADS = 4096  # more than any machine has; torch would start them all
 
 
@@ -131,11 +132,13 @@ def replaceable(folder: Path) -> None:
 
 def clear(folder: Path, checkpoints: bool = True, needed: int = 0) -> None:
     """Of a folder that `replaceable` lets pass: sweeps old temporary files, and with `checkpoints`
-    removes all that a run writes; run.json last. ValueError: it does not. OSError: it holds a run,
-    and beside it there is no room for the bytes `needed`."""
+    removes all that a run writes; run.json last. ValueError: it does not. OSError: there is no room
+    for the bytes `needed`, beside a run that it holds."""
     replaceable(folder)
     if needed and (folder / MANIFEST).exists():
         roomy(folder, needed)
+    elif needed > LARGE:
+        check_disk(folder, needed, "for the run; free some, or name another folder")
     inner = folder / CHECKPOINTS
     sweep(folder)
     if inner.is_dir():

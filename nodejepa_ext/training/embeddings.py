@@ -15,7 +15,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nodejepa_ext.files import atomic
+from nodejepa_ext.files import atomic, check_disk
 from nodejepa_ext.graphs.archives import MASKS, Array
 from nodejepa_ext.graphs.graph import Graph
 from nodejepa_ext.graphs.source import Source
@@ -25,6 +25,7 @@ from nodejepa_ext.training.pretrained import Pretrained
 SUFFIXES = (".npy", ".npz", ".csv", ".parquet")
 LAYOUTS = ("columns", "list")
 BATCH = 1 << 22  # numbers
+TEXT = 10  # bytes, about, of a number in csv
 ODD = re.compile(r'[",\r\n]|^\s|\s$')  # ids that CSV quotes
 Floats = NDArray[np.float32]
 
@@ -74,6 +75,13 @@ def writable(path: Path, overwrite: bool = False, layout: str = "columns") -> No
         raise FileNotFoundError(f"{path.parent}: no such folder")
     if path.is_dir() or path.exists() and not overwrite:
         raise FileExistsError(f"{path}: is there already; --overwrite replaces a file")
+
+
+def roomy(path: Path, n: int, width: int) -> None:
+    """OSError names the folder: its disk has no room for the embedding of n nodes."""
+    each = TEXT if path.suffix.lower() == ".csv" else 4
+    text = "for the embedding; free some, or name a file on another disk"
+    check_disk(path.parent, n * (each * width + 8), text)
 
 
 def write(

@@ -305,6 +305,7 @@ class Run:
             patience(state, row)
         code = self.stop()
         if code or self.due(state.step):
+            self.ready.check_unchanged()
             self.checkpoints.save(state)
             self.saved = time.monotonic()
         if code:

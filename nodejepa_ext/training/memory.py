@@ -20,6 +20,7 @@ from nodejepa_ext.workers.memory import room
 from run_full import Config, RunError
 
 REFUSED = ("can't allocate memory", "not enough memory", "out of memory", "bad_alloc")
+SEEN = 50_000  # nodes, that a training's own evaluations see of more
 SHARE = 0.8  # of the free memory, at most
 
 
@@ -85,12 +86,13 @@ def free_bytes(device: torch.device) -> int:
 
 def inference_bytes(n: int, e: int, cfg: Config) -> int:
     """Of memory that `batches.embed` takes beyond the graph itself, or the meters and the probe of
-    its result. Of 200,000 nodes and 2,000,000 edges it was 1.0 to 1.2 of what was measured."""
+    what a training sees of its result, `batches.NODES` nodes at most unless more are to train and
+    choose on. Of 200,000 nodes and 2,000,000 edges it was 1.0 to 1.2 of what was measured."""
     copies = 3 if cfg.encoder == "gat" else 2
     widths = [0, *[cfg.hidden] * (cfg.layers - 1), cfg.out]
     e += n * cfg.neighbours
     wide = max(a + copies * b for a, b in pairwise(widths))  # what goes in, and what comes out
-    return max(4 * n * wide + 250 * e, 48 * n * cfg.latent)
+    return max(4 * n * wide + 250 * e, 4 * n * cfg.latent + 48 * min(n, SEEN) * cfg.latent)
 
 
 class Sizes(NamedTuple):
@@ -144,6 +146,16 @@ def check_memory(data: Data, cfg: Config, free: int | None = None, batch_nodes: 
         hints.append(f"--batch-nodes {batch}")
     text = f"training takes about {needed >> 20} MiB, expected at most {int(most) >> 20}, 80 % of"
     raise RunError(f"{text} what is free; {' or '.join(hints) or 'no width'} would fit", 6)
+
+
+def check_inference(data: Data, cfg: Config, free: int | None = None) -> None:
+    """Before anything is allocated. RunError 6: embedding, even in chunks, would take over 80 % of
+    `free` bytes, by default what is free now."""
+    most = SHARE * (free_bytes(run_full.placement(cfg)[0]) if free is None else free)
+    needed = inference_bytes(len(data.x), data.edge_index.shape[1] // 2, cfg)
+    if needed > most:
+        text = f"embedding takes about {needed >> 20} MiB, expected at most {int(most) >> 20}, 80 %"
+        raise RunError(f"{text} of what is free; a machine with more memory would do", 6)
 
 
 @contextmanager

@@ -11,7 +11,8 @@
 6. Every step is run_full's on that step's subgraph; every evaluation is of the whole graph and
    chooses the epoch; a state, packed after any step, goes on bit for bit; a hook can end it.
    Neighbours are joined once, the whole graph is built once and without features; an encoder of
-   one's own asks for an embedder. Of many nodes evaluations see some, z is of all.
+   one's own asks for an embedder. Of many nodes evaluations see some, z is of all; there is
+   at most one a pass unless it is said.
 7. The mask sees the subgraph. It learns: labels it never saw can be read off.
 8. Killed and resumed, embeddings and metrics are bit-equal to those of an uninterrupted run.
 9. A run keeps batch_nodes, its report has it, `embed` and `evaluate` go by it; laplacian_pe and
@@ -23,6 +24,7 @@
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import json
 import random
@@ -44,6 +46,7 @@ from training.test_folder import SHORT, Command, kill_and_resume, run_json, tabl
 
 import run_full
 from nodejepa_ext.bench import batches as bench_batches
+from nodejepa_ext.commands.train import seldom
 from nodejepa_ext.judging import report as judge
 from nodejepa_ext.parts.choice import Parts
 from nodejepa_ext.training import batches, passes
@@ -286,6 +289,20 @@ def test_of_many_nodes_evaluations_see_some(
         assert batches.collapse(found.z, data, 0) == run_full.collapse(found.z[nodes])
     again = batches.train(own, data, 25, state=found.state)
     assert torch.equal(again.z, found.z) and again.val == found.val
+
+
+def test_evaluations_are_seldom(cfg: Config, tmp_path: Path) -> None:
+    """At most one a pass, unless it is said."""
+    (tmp_path / "c.toml").write_text("eval_every = 3")
+    own, bare = replace(cfg, eval_every=2), argparse.Namespace(config=None)
+    assert seldom(own, bare, 60, 20).eval_every == 3 and seldom(own, bare, 60, 0) == own
+    assert seldom(own, bare, 60, 50).eval_every == 2 == seldom(own, bare, 60, 60).eval_every
+    assert seldom(replace(cfg, eval_every=0), bare, 60, 2).eval_every == 0
+    said = (
+        argparse.Namespace(config=None, eval_every=2),
+        argparse.Namespace(config=tmp_path / "c.toml"),
+    )
+    assert all(seldom(own, args, 60, 2) == own for args in said)
 
 
 def test_neighbours_are_joined_once(

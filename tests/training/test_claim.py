@@ -1,14 +1,17 @@
-"""Claims about replacing a run by another, each with a test below; real files and a real limit.
+"""Claims about room for a run, each with a test below; real files and a real limit.
 
 1. Where there is no room for a new run beside the old one, --overwrite leaves the old one as it
    was, to the byte, and the error names the folder; with room it is replaced.
 2. The room that is asked for is at least what a run takes, with a third checkpoint in the making,
    and not much more.
+3. A large run is not begun on a disk without room for it, and the sentence has what would do; so
+   it is with an embedding and with a graph as one file. Too little memory to embed is said, too.
 """
 
 from __future__ import annotations
 
 import resource
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,10 +23,13 @@ from torch.nn import Module
 
 import run_full
 from nodejepa_ext.bench.survive_files import blocks
+from nodejepa_ext.graphs import graph
 from nodejepa_ext.graphs.source import Source, Subject, read
 from nodejepa_ext.training.checkpoints import Checkpoints
+from nodejepa_ext.training.embeddings import roomy
 from nodejepa_ext.training.folder import start
-from run_full import Config, TrainState
+from nodejepa_ext.training.memory import SHARE, check_inference, inference_bytes
+from run_full import Config, RunError, TrainState
 
 SHORT: Any = dict(warmup=2, eval_every=2, device="cpu")
 
@@ -83,3 +89,35 @@ def test_the_room_that_a_run_takes(
     state = TrainState.new(cfg, ready.graph.data, run_full.Encoder, make)
     asked = Checkpoints(out).footprint(state, int(ready.graph.data.num_nodes))
     assert max(*taken, size(out)) + third <= asked < 2 * size(out) + (1 << 20)
+
+
+def test_nothing_begins_without_room(
+    ready: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, cfg = tmp_path / "run", Config(hidden=16, out=8, epochs=2, **SHORT)
+    usage = shutil.disk_usage(tmp_path)._replace(free=5 << 20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    start(ready, cfg, out)  # of a small run the forecast is mostly margin
+    with pytest.raises(
+        OSError, match=r"5 MiB are free on its disk, expected \d+ for the run; free"
+    ):
+        start(ready, Config(hidden=4096, out=2048, epochs=1, **SHORT), tmp_path / "wide")
+    assert not [*tmp_path.glob("wide/*")]
+    for name, size in ("z.npy", 4), ("z.csv", 10):
+        n = (5 << 20) // (size * 256 + 8)
+        roomy(tmp_path / name, n, 256)
+        with pytest.raises(OSError, match="expected 6 for the embedding") as caught:
+            roomy(tmp_path / name, n + 50, 256)
+        assert caught.value.filename == str(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(graph, "LARGE", 0)
+        graph.write_graph(ready.graph, tmp_path / "g2.npz")
+        patch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10))
+        with pytest.raises(OSError, match="0 MiB are free on its disk, expected 1 for the graph"):
+            graph.write_graph(ready.graph, tmp_path / "g3.npz")
+    data = ready.graph.data
+    least = inference_bytes(len(data.x), data.edge_index.shape[1] // 2, cfg) / SHARE
+    check_inference(data, cfg, int(least) + 1)
+    with pytest.raises(RunError, match="embedding takes about .* a machine with more") as refused:
+        check_inference(data, cfg, int(least) - 1)
+    assert refused.value.args[1] == 6
