@@ -2,6 +2,7 @@
 
 1. Weights of parquet that are structs or lists are one sentence that names the column.
 2. So are indices of another layout that are no list of numbers.
+3. Lists in cells of parquet are judged by the values in them, not by rows.
 """
 
 from __future__ import annotations
@@ -31,3 +32,20 @@ def test_indices_of_another_layout(tmp_path: Path, indices: np.ndarray) -> None:
     np.savez(tmp_path / "g.npz", **arrays, labels=np.array([0, 1]))
     with pytest.raises(GraphError, match="g.npz"):
         read_graph(tmp_path / "g.npz")
+
+
+def test_lists_in_cells_are_judged_by_what_they_become(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit is lowered here, as what breaks it else takes seconds to write."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    (tmp_path / "edges.csv").write_text("source,target\n0,1\n")
+    values = pa.array(np.repeat([0.0, 1.0], 250_000))
+    cells = pa.ListArray.from_arrays(pa.array([0, 250_000, 500_000], pa.int32()), values)
+    parquet.write_table(pa.table({"id": [0, 1], "x": cells}), tmp_path / "nodes.parquet")
+    assert read_graph(tmp_path).data.x.shape == (2, 250_000)
+    monkeypatch.setattr("nodejepa_ext.graphs.archives.BOMB", (1 << 20, 100))
+    with pytest.raises(GraphError, match=r"nodes.parquet: \d+ bytes become 2\d{6}, expected"):
+        read_graph(tmp_path)
