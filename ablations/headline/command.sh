@@ -1,3 +1,3 @@
 #!/bin/sh
-# What was trained, again (validation accuracy); --graph, --arm, --seed choose some.
-OMP_NUM_THREADS=1 python ablations/replay.py ablations/headline/rows.jsonl "$@"
+# From the root of the project; run again, it continues.
+OMP_NUM_THREADS=1 nodejepa-ext table --preset best --workers 1 --threads 1 --out ablations/headline

@@ -1,6 +1,6 @@
 """Validation accuracy against CPU seconds of training, `best` and `bgrl`, from folders of results.
 
-python ablations/headline/figure.py results/A results/B ... --out ablations/headline/cost.png
+python ablations/archive/headline/figure.py results/A results/B ... --out cost.png
 
 A point is a probe of `learning_curves.jsonl`, at the run's CPU seconds times the share of epochs
 done; at 0 the untrained encoder. Mean and sample standard deviation over seeds. No test figure.
