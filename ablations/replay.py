@@ -1,6 +1,6 @@
 """Trains recorded rows again, from the settings in them: validation accuracy now, and as recorded.
 
-python ablations/replay.py ablations/archive/headline/rows.jsonl [--graph cora] [--arm best] [--seed 1000]
+python ablations/replay.py ROWS [--graph cora] [--arm best] [--seed 1000]; ROWS: a rows.jsonl
 
 Rows of the recipe's trials (`validation` in them) are judged as they were, at their last epoch:
 accuracy / log-loss; with --hops 1 or 2 after that many steps of propagation. Labels of all nodes
