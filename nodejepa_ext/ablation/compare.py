@@ -27,7 +27,8 @@ from nodejepa_ext.ablation.revisions import ALWAYS
 from nodejepa_ext.ablation.rows import Row
 from nodejepa_ext.ablation.run import Plan
 from nodejepa_ext.graphs.archives import MASKS
-from nodejepa_ext.graphs.graph import read_graph, structural_features
+from nodejepa_ext.graphs.graph import read_graph
+from nodejepa_ext.graphs.scaling import remade
 from nodejepa_ext.graphs.source import Source, subject
 from nodejepa_ext.judging import contest
 from nodejepa_ext.judging.peers import PEERS, Peer, node_jepa, subject_of
@@ -68,7 +69,7 @@ def read(source: Source) -> Read:
             raw.data[name] = mask[:, 0]
         elif mask is not None and mask.dim() == 2:
             del raw.data[name]
-    found = subject(raw, source)
+    found = subject(raw, source, None)
     structural = found.scaling.rule == "structural"
     return Read(found.graph.data, structural, found.sha256, found.graph.notices)
 
@@ -122,8 +123,10 @@ def jobs_of(name: str, graph: Read, asked: Request, say: Say) -> list[Row]:
             say(f"{name}: {method} left out: {settings}")
         else:
             settled[method] = shortened(settings) if asked.quick else settings
+    beside = 0 if graph.structural else int(graph.data.get("positions") or 0)
+    made = {"positions": beside} if beside else {}
     return [
-        job_of(name, BY_NAME[method], kind, seed, settings, tasks, asked.final, graph.sha256)
+        job_of(name, BY_NAME[method], kind, seed, settings, tasks, asked.final, graph.sha256) | made
         for seed in asked.range_of(name)
         for kind in kinds
         for method, settings in settled.items()
@@ -193,8 +196,7 @@ def nodes_row(job: Row, graph: Read) -> Row:
 def links_row(job: Row, graph: Read) -> Row:
     """Trained on what is left when edges are held out; so are features that are made of edges."""
     split = split_edges(graph.data, seed=job["seed"])
-    if graph.structural:
-        split.data.x = structural_features(split.data)
+    split.data.x = remade(split.data, graph.data)
     embeddings, cost = embedded(job, split.data)
     return cost | contest.judge_links(embeddings, split)
 

@@ -66,6 +66,10 @@ CONTEXT = {"allow_extra_args": True, "ignore_unknown_options": True}
 USAGE = "GRAPH [OPTIONS]"
 PROG = "nodejepa-ext train"
 Preset = Annotated[str, typer.Option(help="auto, best, card or bgrl.", autocompletion=presets)]
+Beside = Annotated[
+    bool | None,
+    typer.Option("--positions/--no-positions", help="Eigenvectors of the graph beside features."),
+]
 Track = Annotated[str | None, typer.Option(help="Mirror the metrics: trackio.", show_default=False)]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what it would train and how long.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object, not a report.")]
@@ -118,6 +122,7 @@ def train(
     passes: Annotated[
         int, typer.Option(min=0, help="Of subgraphs over all nodes, in place of --epochs.")
     ] = 0,
+    positions: Beside = None,
     track: Track = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
@@ -128,7 +133,7 @@ def train(
     if dry_run and not second():
         say("dry run: the graph is read and a step is timed; nothing is written")  # at once
     where = out, overwrite, checkpoint_every, dry_run
-    how = preset, seed, (batch_nodes, passes), track
+    how = preset, seed, (batch_nodes, passes), positions, track
     said = features, not_features, label, weight
     work = partial(begin, context.args, (edges, nodes, said), how, where, stop)
     if resume:
@@ -198,14 +203,14 @@ def parsed(argv: list[str]) -> argparse.Namespace:
 def begin(
     argv: list[str],
     tables: tuple[Path | None, Path | None, Said],
-    how: tuple[str, int, tuple[int, int], str | None],
+    how: tuple[str, int, tuple[int, int], bool | None, str | None],
     where: tuple[Path | None, bool, int, bool],
     stop: Stop,
     ranks: Alone,
 ) -> tuple[Path, str]:
     """-> folder and report. tables: of edges and nodes, and what their columns are; how: preset,
-    seed, nodes of a batch and passes, tracker; where: the folder, whether to overwrite, the
-    checkpoints, whether nothing is to be written."""
+    seed, nodes of a batch and passes, positions, tracker; where: the folder, whether to overwrite,
+    the checkpoints, whether nothing is to be written."""
     import torch
 
     from nodejepa_ext.training import folder as runs
@@ -248,16 +253,18 @@ def begin(
 def planned(
     args: argparse.Namespace,
     tables: tuple[Path | None, Path | None, Said],
-    how: tuple[str, int, tuple[int, int], str | None],
+    how: tuple[str, int, tuple[int, int], bool | None, str | None],
     ranks: int,
 ) -> tuple[Subject, Config, Parts, int, dict[str, Any]]:
     """The graph, settings, parts, nodes of a batch, and what run.json says of them; says what was
     found. ranks: how many processes train."""
+    from nodejepa_ext.graphs.positions import wanted
     from nodejepa_ext.graphs.source import Source, read
 
-    preset, seed, (batch_nodes, passes), _ = how
+    preset, seed, (batch_nodes, passes), positions, _ = how
     edges, nodes, said = tables
-    ready = read(Source.of(args.graph, edges, nodes, choices_of(*said)))
+    source = Source.of(args.graph, edges, nodes, choices_of(*said))
+    ready = read(source, wanted(positions, preset))
     cfg, parts, why = chosen(preset, ready, args, seed)
     batch_nodes = batch_nodes or batch_nodes_in(args.config)
     cfg = seldom(cfg, args, len(ready.graph.data.x), batch_nodes)

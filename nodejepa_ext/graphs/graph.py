@@ -16,7 +16,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy import sparse
-from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.utils import degree
@@ -28,6 +27,7 @@ from nodejepa_ext.graphs import arrays as checks
 from nodejepa_ext.graphs import fast, folders, others, pyg_data, rows, saved, tables
 from nodejepa_ext.graphs.archives import CSR, MASKS, Array, Arrays, GraphError
 from nodejepa_ext.graphs.columns import Choices, Found, sentences
+from nodejepa_ext.graphs.positions import COLUMNS, positions
 
 CHOICES = Choices()
 LARGE = (
@@ -288,23 +288,13 @@ def normalised(x: Tensor, rule: str) -> tuple[Tensor, list[str]]:
     return x, []
 
 
-def structural_features(data: Data, k: int = 16) -> Tensor:
+def structural_features(data: Data, k: int = COLUMNS) -> Tensor:
     """Features [N, bins + k'] of a graph that has none: the degree, one-hot by floor(log2(1 +
     degree)), and k' <= k Laplacian positions (`positional.laplacian_pe`), fewer in a small graph.
     They belong to this graph: another graph's positions mean something else."""
-    from nodejepa_ext.parts.positional import laplacian_pe
-
-    n = int(data.num_nodes)
-    deg = degree(data.edge_index[0], n)  # [N]
+    deg = degree(data.edge_index[0], int(data.num_nodes))  # [N]
     bins = F.one_hot(torch.log2(1 + deg).long()).float()
-    k = min(k, int((deg > 0).sum()) - (components(data) - int((deg == 0).sum())))
-    return torch.cat([bins, laplacian_pe(data, k)], 1) if k > 0 else bins
-
-
-def components(data: Data) -> int:
-    n, ends = int(data.num_nodes), data.edge_index.numpy()
-    adj = sparse.csr_array((np.ones(ends.shape[1]), ends), (n, n))
-    return int(connected_components(adj, directed=False)[0])
+    return torch.cat([bins, positions(data, k)], 1)
 
 
 def writable(path: str | Path, overwrite: bool = False) -> None:

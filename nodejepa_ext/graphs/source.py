@@ -17,7 +17,7 @@ from nodejepa_ext.graphs import folders
 from nodejepa_ext.graphs.archives import GraphError
 from nodejepa_ext.graphs.columns import Choices
 from nodejepa_ext.graphs.graph import Graph, kept, read_graph
-from nodejepa_ext.graphs.scaling import Scaling
+from nodejepa_ext.graphs.scaling import Scaling, prepared
 from run_full import GRAPHS, RunError
 
 
@@ -90,25 +90,26 @@ class Subject(NamedTuple):
             ) from None
 
 
-def read(source: Source) -> Subject:
-    """GraphError, ValueError, ImportError: as `read_graph`."""
-    return subject(source.graph(), source)
+def read(source: Source, positions: int | None = 0) -> Subject:
+    """GraphError, ValueError, ImportError: as `read_graph`; positions: see `subject`."""
+    return subject(source.graph(), source, positions)
 
 
-def subject(graph: Graph, source: Source | None = None) -> Subject:
+def subject(graph: Graph, source: Source | None = None, positions: int | None = 0) -> Subject:
     """Of a graph read with normalise="none". A train_mask of one class is left out: a linear probe
-    could tell nothing."""
-    scaling, raw, notices = Scaling.fit(graph.data.x), graph.data, list(graph.notices)
-    data = scaling.prepare(graph)
+    could tell nothing. positions: columns of them beside features; None: where `prepared` finds
+    features weak, but not in an embedded graph."""
+    if source is not None and source.source in GRAPHS and positions is None:
+        positions = 0
+    scaling, data, said = prepared(graph, positions=positions)
+    raw, notices = graph.data, list(graph.notices)
     labels = {k: raw[k] for k in ("y", "train_mask", "val_mask", "test_mask") if k in raw}
     if "train_mask" in labels and labels["y"][labels["train_mask"]].unique().numel() < 2:
         del labels["train_mask"]
         notices.append("train_mask left out: its nodes are of one class")
-    if scaling.rule != "structural":
-        notices.append(f"features: scaling by {scaling.rule}")
     for name, value in labels.items():
         data[name] = value
-    ready = graph._replace(data=data, notices=notices)
+    ready = graph._replace(data=data, notices=[*notices, *said])
     sha256 = recorded(source) if source is not None else None
     mapped = folders.marks(Path(source.source)) if sha256 and source and source.source else ()
     return Subject(ready, scaling, sha256 or sha256_of(graph), source, mapped)

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 import run_full
-from nodejepa_ext.graphs.graph import structural_features
+from nodejepa_ext.graphs.scaling import remade
 from nodejepa_ext.graphs.source import Source
 from nodejepa_ext.judging import tasks as evaluate
 from nodejepa_ext.judging.splits import node_splits
@@ -104,8 +104,7 @@ def judge(
     if "link" in tasks:
         check_memory(data, cfg, batch_nodes=batch_nodes)
         train = partial(trained, parts=parts, batch_nodes=batch_nodes)
-        structural = model.scaling.rule == "structural"
-        for links in judge_link(cfg, train, data, structural, seeds, beside, say):
+        for links in judge_link(cfg, train, data, seeds, beside, say):
             report["tasks"]["link"] = links
             keep(report)
     if names and not report["tasks"]:
@@ -247,20 +246,18 @@ def judge_link(
     cfg: Config,
     train: Train,
     data: Data,
-    structural: bool,
     seeds: int,
     beside: Sequence[str],
     say: Say,
 ) -> Iterator[Report]:
     """After each seed {method: {auc, ap, hits@K: figures over seeds, rows}}. A seed holds out
-    edges, then trains the run's settings anew on what is left, without labels; structural:
-    features, too, are made of what is left. train: as `trained`, of settings and a graph; beside:
+    edges, then trains the run's settings anew on what is left, without labels; features made of
+    edges, too, are made of what is left. train: as `trained`, of settings and a graph; beside:
     names of controls."""
     rows: dict[str, list[Report]] = {}
     for seed in range(cfg.seed, cfg.seed + seeds):
         split = evaluate.split_edges(data, seed=seed)
-        if structural:
-            split.data.x = structural_features(split.data)
+        split.data.x = remade(split.data, data)
         kept = split.data.edge_index.shape[1] // 2
         say(f"link, seed {seed}: training anew on {kept} edges, {cfg.epochs} epochs")
         own, left = replace(cfg, seed=seed), split.data

@@ -222,15 +222,19 @@ def encoder_of(cfg: Config, features: int, tensors: Tensors) -> Encoder:
     return encoder
 
 
-def scaling_of(rule: str, features: int, tensors: Tensors) -> Scaling:
-    """Taken out of the tensors of a model. ValueError: the rule needs others, or none."""
+def scaling_of(rule: str, features: int, tensors: Tensors, positions: int = 0) -> Scaling:
+    """Taken out of the tensors of a model; features: with the positions beside them. ValueError:
+    the rule needs others, or none, or nothing but positions is left."""
+    features -= positions
+    if positions and (features < 1 or rule == "structural"):
+        raise ValueError(f"positions = {positions}: expected fewer than there are features")
     found = {name: tensors.pop(f"scaling.{name}", None) for name in ("mean", "scale")}
     wanted = [features] if rule == "columns" else None
     for name, tensor in found.items():
         shape = None if tensor is None else list(tensor.shape)
         if shape != wanted:
             raise ValueError(f"scaling.{name}: {shape}, expected {wanted} for the rule {rule!r}")
-    return Scaling(rule, **found)
+    return Scaling(rule, **found, positions=positions)
 
 
 def verify(path: Path, sha256: Any) -> bytes:

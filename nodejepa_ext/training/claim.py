@@ -45,6 +45,7 @@ GRAPH = {
     "nodes": int,
     "edges": int,
     "features": int,
+    "positions?": int,
     "columns?": (list, None),
 }
 SHAPE = {  # of run.json
@@ -81,6 +82,8 @@ def manifest(folder: Path) -> dict[str, Any]:
         check(str(path), meta, {"figures": FIGURES, "files": Each(str)})
     if (columns := meta["graph"].get("columns")) is not None:
         check(f"{path}, graph, columns", columns, [str])
+    if not 0 <= (beside := meta["graph"].get("positions", 0)) < max(meta["graph"]["features"], 1):
+        raise Damaged(f"{path}, graph, positions = {beside}: expected fewer than features")
     if (source := meta["graph"]["source"]) is not None:
         check(f"{path}, graph, source", source, SOURCE)
         if odd := source.keys() - {name.removesuffix("?") for name in SOURCE}:

@@ -25,6 +25,7 @@ from nodejepa_ext.training.pretrained import Pretrained
 SUFFIXES = (".npy", ".npz", ".csv", ".parquet")
 LAYOUTS = ("columns", "list")
 BATCH = 1 << 22  # numbers
+MADE = "features made of degrees and positions"
 TEXT = 10  # bytes, about, of a number in csv
 ODD = re.compile(r'[",\r\n]|^\s|\s$')  # ids that CSV quotes
 Floats = NDArray[np.float32]
@@ -45,9 +46,9 @@ def graph_for(model: Model | Pretrained, folder: Path, source: Source | None = N
     data = model.scaling.prepare(graph, model.features)
     for name in ("y", *MASKS):
         data[name] = graph.data.get(name)
-    if model.scaling.rule == "structural":
-        text = "features made of degrees and positions: of two graphs, embeddings do not compare"
-        graph.notices.append(text)
+    if model.scaling.positions or model.scaling.rule == "structural":
+        made = "positions beside features" if model.scaling.positions else MADE
+        graph.notices.append(f"{made}: of two graphs, embeddings do not compare")
     return graph._replace(data=data)
 
 

@@ -19,7 +19,8 @@ from torch_geometric.data import Data
 
 from nodejepa_ext.graphs.graph import Graph
 from nodejepa_ext.graphs.objects import graph_of
-from nodejepa_ext.graphs.scaling import Scaling
+from nodejepa_ext.graphs.positions import wanted
+from nodejepa_ext.graphs.scaling import prepared
 from nodejepa_ext.parts.choice import Parts
 from nodejepa_ext.training import batches, pretrained
 from nodejepa_ext.training.memory import check_memory
@@ -47,6 +48,10 @@ class NodeJEPA(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     is chosen by `label_free`. batch_nodes: of the subgraphs to train on, where the whole graph
     does not fit; transform then goes in chunks of as many nodes. 0: the whole graph at once.
 
+    positions: whether Laplacian eigenvectors are put beside features; None: under `auto`, where
+    features say little of the edges, see `positions.weakness`. They belong to one graph: with them,
+    or without features, embeddings of two graphs do not compare.
+
     out: D, the width of the embedding, also where own features are half of it; odd, it goes
     without them.
 
@@ -72,6 +77,7 @@ class NodeJEPA(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         mask: float | None = None,
         lr: float | None = None,
         normalise: str = "auto",
+        positions: bool | None = None,
         settings: Mapping[str, Any] | None = None,
         batch_nodes: int = 0,
         seed: int = 0,
@@ -87,6 +93,7 @@ class NodeJEPA(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.mask = mask
         self.lr = lr
         self.normalise = normalise
+        self.positions = positions
         self.settings = settings
         self.batch_nodes = batch_nodes
         self.seed = seed
@@ -98,8 +105,8 @@ class NodeJEPA(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         7: the loss is not finite."""
         given = graph_of(X)
         graph = given.graph
-        scaling = Scaling.fit(graph.data.x, self.normalise)
-        data = scaling.prepare(graph)
+        positions = wanted(self.positions, self.preset)
+        scaling, data, said = prepared(graph, self.normalise, positions)
         config, notices = self._config(data, scaling.rule == "structural")
         batches.check(self.batch_nodes, Parts())
         check_memory(data, config, batch_nodes=self.batch_nodes)
@@ -109,12 +116,12 @@ class NodeJEPA(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.embedding_: Floats = result.z.numpy()
         self.node_id_ = ids_of(graph)
         self.loss_curve_ = [row["loss"] for row in result.state.rows]
-        self.n_features_in_ = data.x.shape[1]
+        self.n_features_in_ = data.x.shape[1] - scaling.positions
         if given.columns is not None:
             self.feature_names_in_ = np.array(given.columns, object)
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
-        self.notices_ = [*graph.notices, *notices]
+        self.notices_ = [*graph.notices, *said, *notices]
         if graph.data.edge_weight is not None:
             low, high = graph.data.edge_weight.aminmax()
             self.notices_.append(f"edge weights used, from {low:.4g} to {high:.4g}")
@@ -129,7 +136,8 @@ class NodeJEPA(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         given = graph_of(X)
         self._same_columns(given.columns)
-        data = self.scaling_.prepare(given.graph, self.n_features_in_)
+        width = self.n_features_in_ + self.scaling_.positions
+        data = self.scaling_.prepare(given.graph, width)
         z = batches.embed(self.encoder_, data, self.batch_nodes).numpy()
         return self._labelled(z, ids_of(given.graph))
 
@@ -162,10 +170,11 @@ class NodeJEPA(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         found = pretrained.load(pretrained.fetch(where, **hub))
         named = {k: v for k, v in asdict(found.cfg).items() if k in cls().get_params()}
         named |= {"out": found.cfg.latent, "batch_nodes": found.batch_nodes}
+        named |= {"positions": found.scaling.positions > 0}
         others = {k: v for k, v in asdict(found.cfg).items() if k not in named}
         model = cls(normalise=found.scaling.rule, settings=others, **named)
         model.encoder_, model.config_, model.scaling_ = found.encoder, found.cfg, found.scaling
-        model.n_features_in_ = found.features
+        model.n_features_in_ = found.features - found.scaling.positions
         if found.columns is not None:
             model.feature_names_in_ = np.array(found.columns, object)
         return model
@@ -173,7 +182,8 @@ class NodeJEPA(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def _model(self) -> pretrained.Pretrained:
         names = getattr(self, "feature_names_in_", None)
         columns = None if names is None else names.tolist()
-        parts = self.encoder_, self.config_, self.scaling_, self.n_features_in_
+        width = self.n_features_in_ + self.scaling_.positions
+        parts = self.encoder_, self.config_, self.scaling_, width
         return pretrained.Pretrained(*parts, columns, self.batch_nodes)
 
     def _trained(self) -> str:

@@ -8,7 +8,8 @@ from torch_geometric.data import Data
 from torch_geometric.utils import degree
 
 from nodejepa_ext.graphs.archives import MASKS
-from nodejepa_ext.graphs.graph import components, rule_for
+from nodejepa_ext.graphs.graph import rule_for
+from nodejepa_ext.graphs.positions import components
 from nodejepa_ext.training.memory import training_bytes
 from run_full import Config
 

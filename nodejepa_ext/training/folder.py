@@ -118,7 +118,7 @@ def same_subject(folder: Path, meta: Meta) -> Subject:
         text += "back, or, to"
         raise RunError(f"{place}: {text} embed or evaluate, say where it is now by --graph", 3)
     try:
-        ready = read(source)
+        ready = read(source, meta["graph"].get("positions", 0))
     except (GraphError, ValueError, ImportError) as error:
         raise RunError(f"{place}: its graph cannot be read again: {error}", 3) from None
     if ready.sha256 != (wanted := meta["graph"]["sha256"]):
@@ -150,7 +150,7 @@ def load_model(folder: Path) -> Model:
     rule, width = meta["graph"]["scaling"], meta["graph"]["features"]
     try:
         tensors = safetensors.torch.load(payload)
-        scaling = scaling_of(rule, width, tensors)
+        scaling = scaling_of(rule, width, tensors, meta["graph"].get("positions", 0))
         encoder = encoder_of(cfg, width, tensors).to(run_full.placement(cfg)[0])
     except (safetensors.SafetensorError, ValueError) as error:
         raise RunError(f"{path}: {error}", 4) from None
@@ -268,9 +268,10 @@ class Run:
         self.meta["graph"] |= {"nodes": n, "edges": self.data.edge_index.shape[1] // 2}
         found = graph.columns
         columns = None if found is None or self.ready.graph.data.x is None else found.features
-        if columns is not None and len(columns) != f:  # lists in cells, or made of the edges
+        beside = self.ready.scaling.positions
+        if columns is not None and len(columns) != f - beside:  # lists in cells, or of edges
             columns = None
-        self.meta["graph"] |= {"features": f, "columns": columns}
+        self.meta["graph"] |= {"features": f, "columns": columns, "positions": beside}
         if found is not None:
             self.meta["graph"]["read"] = found.report()
         self.note(status="running", began=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
@@ -347,9 +348,7 @@ class Run:
         """The files of a finished run; run.json last."""
         graph, state, z = self.ready.graph, self.state, result.z
         tensors = {k: t.cpu().contiguous() for k, t in state.encoder.state_dict().items()}
-        _, mean, scale = self.ready.scaling
-        if mean is not None and scale is not None:
-            tensors |= {"scaling.mean": mean, "scaling.scale": scale}
+        tensors |= self.ready.scaling.tensors()
         node_id = np.arange(len(z)) if graph.node_id is None else graph.node_id
         np.savez(embeddings := io.BytesIO(), z=z.numpy(), node_id=node_id)
         figures = batches.collapse(z, self.data, self.cfg.seed)

@@ -93,6 +93,7 @@ def save(model: Pretrained, folder: Path, trained: str, *, overwrite: bool = Fal
     settings["config"]["device"] = "auto"
     settings["features"] = model.features
     settings["scaling"] = model.scaling.rule
+    settings["positions"] = model.scaling.positions
     settings["columns"] = model.columns
     settings["batch_nodes"] = model.batch_nodes
     card = TEXT.format(
@@ -136,7 +137,8 @@ def load(folder: Path) -> Pretrained:
     path = folder / MODEL
     try:
         tensors = safetensors.torch.load(read_bytes(path, WEIGHTS))
-        scaling = scaling_of(settings["scaling"], settings["features"], tensors)
+        rule, width = settings["scaling"], settings["features"]
+        scaling = scaling_of(rule, width, tensors, settings["positions"])
         encoder = encoder_of(cfg, settings["features"], tensors)
     except (OSError, ValueError, safetensors.SafetensorError) as error:
         raise RunError(f"{path}: {error}; expected those of {folder / CONFIG}", 4) from None
@@ -156,7 +158,8 @@ def settings_in(path: Path) -> dict[str, Any]:
     settings: dict[str, Any] = read_json(path, {"model_type": str}, LARGEST)
     if settings["model_type"] != TYPE:
         raise ValueError(f"model_type {settings['model_type']!r}: expected model_type {TYPE!r}")
-    wanted = {"config": dict, "features": int, "scaling": str}
+    settings.setdefault("positions", 0)
+    wanted = {"config": dict, "features": int, "scaling": str, "positions": int}
     for name, kind in wanted.items():
         if type(settings.get(name)) is not kind:  # true is no number of features
             raise ValueError(f"{name} = {settings.get(name)!r}: expected {kind.__name__}")
@@ -164,11 +167,14 @@ def settings_in(path: Path) -> dict[str, Any]:
         raise ValueError(f"scaling = {settings['scaling']!r}: expected a rule")
     if not 0 < settings["features"] < 2**31:
         raise ValueError(f"features = {settings['features']}: expected a number above 0")
+    own = settings["features"] - settings["positions"]
+    if not 0 < own <= settings["features"]:
+        raise ValueError(f"positions = {settings['positions']}: expected fewer than features")
     columns = settings.get("columns")
     if columns is not None:
         named = isinstance(columns, list) and all(isinstance(name, str) for name in columns)
-        if not named or len(columns) != settings["features"]:
-            raise ValueError(f"columns: expected {settings['features']} names")
+        if not named or len(columns) != own:
+            raise ValueError(f"columns: expected {own} names")
     batches.check(settings.get("batch_nodes", 0), Parts())
     return settings
 

@@ -22,6 +22,7 @@ from run_full import GRAPHS, Config, likeness
 
 PRESETS = ("best", "card", "bgrl")
 NAMES = ("auto", *PRESETS)
+CHANCE = 1.23  # over the root of 2 E: three standard errors of `likeness` where there is none
 BGRL: dict[str, Settings] = {  # a fair BGRL (Thakoor et al. 2022): no mask, two views, both ways
     "cora": dict(
         layers=1,
@@ -93,11 +94,20 @@ def command_line(prog: str, *more: type) -> argparse.ArgumentParser:
 
 def auto(data: Data, structural: bool = False) -> tuple[Config, str]:
     """Settings for a graph, and why: those of `run_full.recipe`, which takes x and edges alone; no
-    neighbours where x is `structural`, made of the edges themselves. Measured in ablations/auto."""
-    cfg = run_full.recipe(data)
+    neighbours where x is `structural`, made of the edges themselves, or its last columns are
+    (`positions` in data, see `Scaling.prepare`); there the others decide on own features, which
+    come in only where chance would seldom have it so. Measured in ablations/auto and
+    ablations/weak_features."""
+    made = 0 if structural else int(data.get("positions") or 0)
+    if made:
+        data = Data(x=data.x[:, :-made], edge_index=data.edge_index, edge_weight=data.edge_weight)
+    cfg, alike = run_full.recipe(data), likeness(data)
     if structural:
         cfg = replace(cfg, neighbours=0, neighbour_weight=1.0)
-    why = f"an edge joins nodes more alike than chance with probability {likeness(data):.2f}"
+    why = f"an edge joins nodes more alike than chance with probability {alike:.2f}"
+    if made:
+        cfg = replace(cfg, transform="none", neighbours=0, neighbour_weight=1.0)
+        cfg = replace(cfg, own_features=alike < 0.5 - CHANCE / data.edge_index.shape[1] ** 0.5)
     if cfg.own_features:
         why += ": own features beside the propagated ones"
     if cfg.transform == "root":

@@ -177,7 +177,7 @@ def test_labels_never_enter(data: Data) -> None:
 
 
 def test_inductive(data: Data) -> None:
-    model = NodeJEPA(**SMALL, normalise="rows").fit(data)
+    model = NodeJEPA(**SMALL, normalise="rows", positions=False).fit(data)
     order = torch.randperm(60, generator=torch.Generator().manual_seed(1))
     place = order.argsort()
     turned = (data.x[order], place[data.edge_index])
@@ -197,7 +197,8 @@ def test_inductive(data: Data) -> None:
 def test_a_node_without_edges_has_neighbours(data: Data) -> None:
     words, edges = (data.x > 0.3).float(), data.edge_index
     lone = Data(x=words, edge_index=edges[:, (edges != 7).all(0)])
-    joined, apart = (NodeJEPA(**SMALL, settings=s).fit(lone) for s in (None, {"neighbours": 0}))
+    own: Any = dict(SMALL, positions=False)
+    joined, apart = (NodeJEPA(**own, settings=s).fit(lone) for s in (None, {"neighbours": 0}))
     assert joined.config_.neighbours == 20
     other = words.roll(1, dims=1)
     other[7] = words[7]
@@ -207,7 +208,7 @@ def test_a_node_without_edges_has_neighbours(data: Data) -> None:
 
 def test_scaled_as_in_training(data: Data) -> None:
     x = data.x.numpy() * 30 - 4  # in units of its own
-    model = NodeJEPA(**SMALL).fit((x, data.edge_index))
+    model = NodeJEPA(**SMALL, positions=False).fit((x, data.edge_index))
     assert model.scaling_.rule == "columns"
     part = data.subgraph(torch.arange(60) < 30)  # its mean and variance are others
     alone, beside = (model.transform((rows, part.edge_index))[:30] for rows in (x[:30], x))

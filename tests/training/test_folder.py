@@ -203,7 +203,7 @@ def test_a_run_writes_what_it_says(ext: Command, graph: Path, finished: Path) ->
     assert {p.name for p in finished.iterdir()} == FILES
     meta, rows = run_json(finished), epochs(finished)
     assert meta["status"] == "finished" and rows == [*range(1, 13)]
-    assert meta["graph"]["nodes"] == 200 and meta["graph"]["features"] == 12
+    assert meta["graph"]["nodes"] == 200 and meta["graph"]["features"] == 28
     assert meta["graph"]["source"]["source"] == str(graph) and meta["argv"][:2] == [
         "train",
         str(graph),
@@ -216,7 +216,7 @@ def test_a_run_writes_what_it_says(ext: Command, graph: Path, finished: Path) ->
         run_full.embed(model.encoder, Graph.of(again.data, model.cfg)),
         torch.from_numpy(z_of(finished)),
     )
-    assert model.features == 12 and model.cfg.hidden == 16 and model.scaling.rule == "columns"
+    assert model.features == 28 and model.cfg.hidden == 16 and model.scaling.rule == "columns"
     with np.load(finished / "embeddings.npz", allow_pickle=False) as npz:
         assert npz["node_id"].tolist() == [f"v{i}" for i in range(200)]
     report = (finished / "report.md").read_text()

@@ -65,6 +65,9 @@ def test_nothing_is_replaced_unasked(data: Data, tmp_path: Path) -> None:
         ({"features": 11}, "model.safetensors: .*expected those of .*config.json"),
         ({"scaling": "cells"}, "scaling = 'cells'"),
         ({"columns": ["a"]}, "columns: expected 12 names"),
+        ({"positions": 12}, "positions = 12: expected fewer than features"),
+        ({"positions": -1}, "positions = -1: expected fewer than features"),
+        ({"positions": 4}, "model.safetensors: scaling.mean: .*12.*expected .*8"),
         ({"config": {"hidden": 8, "depth": 3}}, "config.json: .*depth"),
         ({"config": {"hidden": "wide"}}, "config.json: hidden = 'wide'"),
         ({"batch_nodes": -4}, "batch_nodes = -4"),
@@ -73,7 +76,7 @@ def test_nothing_is_replaced_unasked(data: Data, tmp_path: Path) -> None:
 def test_a_damaged_folder_is_a_sentence(
     data: Data, tmp_path: Path, change: dict[str, Any], text: str
 ) -> None:
-    NodeJEPA(**SMALL).fit(data).save_pretrained(tmp_path)
+    NodeJEPA(**SMALL, positions=False).fit(data).save_pretrained(tmp_path)
     path = tmp_path / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(RunError, match=text) as raised:

@@ -1,0 +1,85 @@
+"""Positions as input features: beside features that say little of the edges, or where there are
+none.
+
+Apart from parts/positional.py, which computes them: here is how many a graph has, when features
+are too weak to go without, and how much positions weigh. Measured in ablations/weak_features.
+Shapes: N nodes, F features, k positions.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+from torch import Tensor
+from torch_geometric.data import Data
+from torch_geometric.utils import degree
+
+import run_full
+from nodejepa_ext.parts.positional import MOST_NODES, laplacian_pe
+from run_full import Config, likeness
+
+COLUMNS = 16
+WEAK = 0.65  # of `likeness`: planted classes had .50 to .69, Photo, the least of the good, .73
+SHARE = 0.5  # of how much features vary: where they say something, 1 lost up to 2 points
+HOPS = 2  # as many as the default encoder's layers average over
+
+
+def positions(data: Data, k: int = COLUMNS) -> Tensor:
+    """[N, k'] float32, k' Laplacian positions as `count` has it (`positional.laplacian_pe`).
+    ValueError: over 500,000 nodes."""
+    k = count(data, k)
+    return laplacian_pe(data, k) if k else torch.empty(int(data.num_nodes), 0)
+
+
+def count(data: Data, k: int = COLUMNS) -> int:
+    """k, or as many positions as a small graph has, down to 0."""
+    n = int(data.num_nodes)
+    alone = int((degree(data.edge_index[0], n) == 0).sum())
+    return min(k, n - alone - (components(data) - alone))
+
+
+def components(data: Data) -> int:
+    """Of the graph, isolated nodes among them."""
+    n, ends = int(data.num_nodes), data.edge_index.numpy()
+    adj = sparse.csr_array((np.ones(ends.shape[1]), ends), (n, n))
+    return int(connected_components(adj, directed=False)[0])
+
+
+def weakness(data: Data) -> str:
+    """Why x [N, F] says too little of the edges to go without positions, or ""; no label has a
+    say. "" as well where there are no edges, or too many nodes for eigenvectors."""
+    if not data.edge_index.numel() or len(data.x) > MOST_NODES:
+        return ""
+    alike = likeness(data)
+    if alike >= WEAK:
+        return ""
+    text = f"an edge joins nodes of more similar features than chance with probability {alike:.2f}"
+    return f"features say little of the edges ({text}, below {WEAK})"
+
+
+def wanted(asked: bool | None, preset: str) -> int | None:
+    """How many columns: as asked, else none, but under `auto` where features are weak: None."""
+    if asked is None and preset == "auto":
+        return None
+    return COLUMNS if asked else 0
+
+
+def beside(x: Tensor, data: Data, k: int) -> Tensor:
+    """x [N, F] and k positions, [N, F + k], zeros where the graph has fewer. Positions are scaled
+    until they vary half as much as x after two hops of averaging: positions hardly change from a
+    node to the next, features that say little do, and would be averaged away beside them.
+    edge_index and, if any, edge_weight are data's. ValueError: as in `positions`."""
+    found = positions(data, k)
+    found = F.pad(found, (0, k - found.shape[1]))
+    bare = Data(x=x[:, :0], edge_index=data.edge_index, edge_weight=data.edge_weight)
+    graph = run_full.Graph.of(bare, Config(device="cpu"))
+
+    def spread(columns: Tensor) -> Tensor:
+        smooth = graph.average(columns, HOPS)
+        return (smooth - smooth.mean(0)).norm()
+
+    scale = SHARE * spread(x) / spread(found).clamp(min=1e-12)
+    return torch.cat([x, scale * found], 1)
