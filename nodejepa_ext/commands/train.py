@@ -134,17 +134,15 @@ def train(
         say("dry run: the graph is read and a step is timed; nothing is written")  # at once
     where = out, overwrite, checkpoint_every, dry_run
     how = preset, seed, (batch_nodes, passes), positions, track
-    said = features, not_features, label, weight
-    work = partial(begin, context.args, (edges, nodes, said), how, where, stop)
+    tables = edges, nodes, (features, not_features, label, weight)
+    work = partial(begin, context.args, tables, how, where, stop)
     if resume:
         work = partial(go_on, context, resume, stop)
     with one_voice(PROG, "stopped at once", lambda: stop.code) as ranks:
         folder, text = guarded(partial(work, ranks))
-    if ranks.rank:
-        return
-    if as_json:
+    if as_json and not ranks.rank:
         print_json(told(folder, text, dry_run))
-    elif text:
+    elif text and not ranks.rank:
         typer.echo(text, nl=False)
 
 
