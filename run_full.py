@@ -262,11 +262,12 @@ def likeness(data: Data) -> float:
     if not edges.numel():
         return 0.5
     x = comparable(data.x)
-    count = min(max(10**8 // max(x.shape[1], 1), 10_000), 100_000)  # wide rows take time
+    width = max(x.shape[1], 1)
+    count = min(max(10**8 // width, 2_000), 100_000)  # wide rows take time
     some = edges[:, torch.randint(edges.shape[1], (count,), generator=generator)]
     random = torch.randint(len(x), (2, count), generator=generator)
     ours, others = (
-        torch.cat([(x[u] * x[v]).sum(1) for u, v in pairs.split(1024, dim=1)])
+        torch.cat([(x[u] * x[v]).sum(1) for u, v in pairs.split(10**6 // width + 1, dim=1)])
         for pairs in (some, random)
     )
     return float(((ours > others).float() + (ours == others).float() / 2).mean())
@@ -281,8 +282,7 @@ def recipe(data: Data) -> Config:
     if x.numel() and x.min() >= 0:
         cfg = replace(cfg, transform="root")
     if len(x) <= MOST_JOINED and words(x) is not None:
-        degree = float(edge_weights(data).sum()) / len(x)
-        weight = round(SHARE * max(degree, 1.0), 2)
+        weight = round(SHARE * max(float(edge_weights(data).sum()) / len(x), 1.0), 2)
         cfg = replace(cfg, neighbours=JOINED, neighbour_weight=weight)
     if likeness(data) < 0.5:
         cfg = replace(cfg, own_features=True)

@@ -23,7 +23,7 @@ PASSED = """--config --data --device --directions --edge1 --edge2 --embed-hops -
 --loss-nodes --lr --mask --momentum --neighbour-weight --neighbours --no-own-features --no-reg-node
 --norm --out --out-width --own-features --precision --predictor --predictor-norm --preset --quick
 --reg-node --regulariser --regulariser-weight --seeds --skip --target --target-hops --threads
---validation-only --warmup --weight-decay""".split()
+--transform --validation-only --warmup --weight-decay""".split()
 OF_PARTS = """--bfs-block --bfs-blocks --bfs-hops --bfs-mask --degree-first --degree-mask
 --laplacian-k --laplacian-pe --no-bfs-mask --no-degree-mask --no-laplacian-pe --no-views --objective
 --views""".split()
