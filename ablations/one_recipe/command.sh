@@ -13,4 +13,4 @@ measure masks "$small,pubmed" 0 && measure masks "$small" 1
 measure neighbours "$small,pubmed" 0
 for stage in transform "own features" width parts; do measure "$stage" "$small" 0; done
 measure edges cora,citeseer 0,1
-measure chosen "$small,$large" 0,1
+measure chosen "$small,pubmed,photo" 0

@@ -1,4 +1,4 @@
-"""Prints the table of README.md from rows.jsonl."""
+"""Prints the tables of README.md from rows.jsonl and bars/rows.jsonl."""
 
 from __future__ import annotations
 
@@ -25,8 +25,25 @@ def gain(of: dict[str, list[float]], base: dict[str, list[float]]) -> str:
     return f"{sum(by_graph) / len(by_graph):+.1f}"
 
 
-def main() -> None:
-    """To stdout."""
+def bars() -> None:
+    """The recipe beside its controls, per graph, in %; of five seeds mean, least and most."""
+    found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for line in (Path(__file__).with_name("bars") / "rows.jsonl").open():
+        row = json.loads(line)
+        found[row["arm"]][row["graph"]].append(100 * row["val"])
+    print("| arm |", " | ".join(GRAPHS), "|")
+    print("|---" * (1 + len(GRAPHS)) + "|")
+    for arm, of in found.items():
+        cells = []
+        for graph in GRAPHS:
+            mean = sum(of[graph]) / max(len(of[graph]), 1)
+            spread = f" [{min(of[graph]):.1f}, {max(of[graph]):.1f}]" if len(of[graph]) > 1 else ""
+            cells.append(f"{mean:.1f}{spread}")
+        print(f"| {arm} |", " | ".join(cells), "|")
+
+
+def changes() -> None:
+    """What one change does, per arm and graph."""
     found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     rows = [json.loads(line) for line in Path(__file__).with_name("rows.jsonl").open()]
     for row in sorted(rows, key=lambda row: row["seed"]):
@@ -41,4 +58,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    changes()
+    print()
+    bars()
