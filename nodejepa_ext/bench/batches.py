@@ -49,7 +49,7 @@ def measure(steps: int) -> Report:
 
     torch.set_num_threads(1)
     base, stamps = resident("VmRSS"), list[float]()
-    cfg = replace(run_full.preset("best", "pubmed"), hidden=WIDTH, out=WIDTH, device="cpu")
+    cfg = replace(run_full.BEST, hidden=WIDTH, out=WIDTH, device="cpu")
     cfg, data = replace(cfg, epochs=steps + 2, eval_every=0), random_graph()
     sizes = Sizes.of(data)
     result = batches.train(

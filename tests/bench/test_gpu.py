@@ -104,7 +104,7 @@ def test_without_a_gpu(tmp_path: Path) -> None:
 def test_options_without_gpu_exit_2() -> None:
     for words in (["--device", "cpu"], ["parts", "--part", "step"], ["sweep", "--out", "x"]):
         done = call(*words)
-        assert done.exit_code == 2 and "expected with gpu only" in done.stderr
+        assert done.exit_code == 2 and "expected with gpu, or" in done.stderr
     assert call("gpu", "--part", "no-such").exit_code == 2
 
 

@@ -345,7 +345,7 @@ def test_another_space_is_refused(swept: Swept, tmp_path: Path) -> None:
         (["--objective", "test"], "--objective test: expected one of val, rankme"),
         (["--pruner", "best"], "--pruner best: expected one of asha"),
         (["--enqueue", "worst"], "worst"),
-        (["--enqueue", "bgrl,best"], "hops = 1: outside the space"),
+        (["--enqueue", "bgrl,best"], "transform = root: outside the space"),
         (["--graphs", "cora,dblp"], "dblp"),
         (["--space", "no.toml"], "no.toml"),
         (["--space", "out.toml", "--objective", "rankme"], "a space with out and own_features"),
