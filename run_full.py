@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import ctypes
 import hashlib
 import json
 import math
@@ -978,6 +979,17 @@ def run(args: argparse.Namespace) -> int:
     return code
 
 
+def keep_freed_memory() -> None:
+    """Of glibc: what tensors leave stays with the process, and is not zeroed by the kernel again
+    each time: the default job takes a quarter less CPU seconds on two threads (AMD EPYC)."""
+    if sys.platform != "linux":
+        return
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(-4, 0)  # M_MMAP_MAX
+        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
+
+
 def terminate(*_: Any) -> None:
     raise KeyboardInterrupt("terminated", 143)
 
@@ -986,6 +998,7 @@ def main(argv: list[str] | None = None) -> int:
     """-> 0; 2 usage; 3 data; 7 diverged; 130, 143 interrupted, finished seeds being kept."""
     args = command_line().parse_args(argv)
     signal.signal(signal.SIGTERM, terminate)
+    keep_freed_memory()
     try:
         return run(args)
     except (ValueError, OSError) as error:
