@@ -109,6 +109,7 @@ def joined(subject: Subject) -> Settings | str:
 
 
 def sgc_joined(subject: Subject) -> Settings | str:
+    """Of SGC on x and edges as our encoder takes them in."""
     cfg = subject.ours
     if not cfg.neighbours and cfg.transform == "none":
         return UNCHANGED
