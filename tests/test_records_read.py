@@ -104,7 +104,7 @@ def make_rows(home: Path) -> None:
     arms = [ablation.Arm("reference", {}), ablation.Arm("bfs_mask", {"bfs_mask": True})]
     (home / "ablation").mkdir()
     with (home / "ablation/rows.jsonl").open("w") as file:
-        for job in ablation.plan(args, arms, False, 1).jobs:
+        for job in ablation.plan(args, arms, "val", 1).jobs:
             row = {name: job[name] for name in ("graph", "arm", "seed")}
             curve = [{"epoch": e, "val": 0.5, "effective_rank": 2.0, "loss": 1.0} for e in (1, 2)]
             row |= {"status": "ok", "job": job, "val": 0.6, "effective_rank": 3.0, "cosine": 0.1}

@@ -37,7 +37,8 @@ def parse_core(argv: list[str], prog: str) -> argparse.Namespace:
 def plan(args: argparse.Namespace, workers: int) -> Plan:
     """The preset and, with --controls full, bgrl; test nodes are scored once a row, unless
     --validation-only. ValueError: a setting that may not be, an unknown graph, bgrl twice."""
-    full, final, graphs = args.controls == "full", not args.validation_only, graphs_of(args)
+    full, graphs = args.controls == "full", graphs_of(args)
+    measure = "val" if args.validation_only else "test"
     if full and args.preset == FAIR.name:
         raise ValueError("--controls full: expected another --preset than bgrl, which it adds")
     own = Arm(named(args), {})
@@ -46,11 +47,11 @@ def plan(args: argparse.Namespace, workers: int) -> Plan:
         cells[graph, own.name] = resolve(own, args, graph)
         if full:
             cells[graph, FAIR.name] = bgrl(args, graph), Parts()
-    jobs = train_jobs(args, cells, final)
+    jobs = train_jobs(args, cells, measure)
     arms = [own, FAIR] if full else [own]
     for graph in graphs:
         untrained = {f"untrained {arm.name}": cells[graph, arm.name][0] for arm in arms}
-        jobs += control_jobs(graph, cells[graph, own.name][0], untrained, args, final)
+        jobs += control_jobs(graph, cells[graph, own.name][0], untrained, args, measure)
     out = args.folder or Path("results", "table", args.preset)
     return replace(placed(args, arms, jobs, out, workers), published=PUBLISHED)
 

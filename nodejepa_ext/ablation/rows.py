@@ -162,4 +162,5 @@ def figures_of(row: Row) -> tuple[str, ...]:
     """What a report needs of it, where settings were trained."""
     if row["status"] != "ok" or "config" not in row["job"]:
         return ("wall_seconds",)
-    return (*FIGURES, "test") if row["job"].get("final") is True else FIGURES
+    asked = {"test": row["job"].get("final"), "dev": row["job"].get("dev")}
+    return (*FIGURES, *(name for name, wanted in asked.items() if wanted is True))

@@ -22,6 +22,7 @@ from nodejepa_ext.ablation.arms import Arm, check_distinct, resolve
 from nodejepa_ext.ablation.revisions import revisions_of
 from nodejepa_ext.ablation.rows import Row, Rows, key
 from nodejepa_ext.judging.baselines import fastrp
+from nodejepa_ext.judging.development import development_accuracy
 from nodejepa_ext.parts.choice import KNOWN, Parts, seams
 from nodejepa_ext.training.settings import command_line, preset
 from nodejepa_ext.training.settings import resolve as layered
@@ -46,7 +47,7 @@ class Plan:
     args: argparse.Namespace  # of run_full.command_line
     arms: list[Arm]
     graphs: list[str]
-    jobs: list[Row]  # {graph, arm, seed, kind, config, parts, final, revisions}
+    jobs: list[Row]  # {graph, arm, seed, kind, config, parts, final, dev?, revisions}
     out: Path
     workers: int
     threads: int
@@ -81,19 +82,20 @@ def parse(argv: list[str], prog: str, **defaults: Any) -> argparse.Namespace:
     return args
 
 
-def plan(args: argparse.Namespace, arms: list[Arm], final: bool, workers: int) -> Plan:
-    """ValueError: a setting that may not be, a switch without effect, an unknown graph."""
+def plan(args: argparse.Namespace, arms: list[Arm], measure: str, workers: int) -> Plan:
+    """measure: what the report compares, of val, dev and test. ValueError: a setting that may not
+    be, a switch without effect, an unknown graph."""
     graphs = graphs_of(args)
     for graph in graphs:
         check_distinct(arms, args, graph)
     cells = {(g, arm.name): resolve(arm, args, g) for g in graphs for arm in arms}
-    jobs = train_jobs(args, cells, final)
+    jobs = train_jobs(args, cells, measure)
     for graph in graphs:
         cfg = cells[graph, arms[0].name][0]
-        jobs += control_jobs(graph, cfg, {"untrained": cfg}, args, final)
+        jobs += control_jobs(graph, cfg, {"untrained": cfg}, args, measure)
         if args.controls == "full":
             fair = bgrl(args, graph), Parts()
-            jobs += train_jobs(args, {(graph, CONTROL + "bgrl"): fair}, final)
+            jobs += train_jobs(args, {(graph, CONTROL + "bgrl"): fair}, measure)
     out = args.folder or Path("results", "ablate", slug(arms))
     return placed(args, arms, jobs, out, workers)
 
@@ -123,18 +125,21 @@ def slug(arms: list[Arm]) -> str:
 
 
 def train_job(
-    graph: str, arm: str, seed: int, cfg: Config, parts: Parts, final: bool, kind: str = "train"
+    graph: str, arm: str, seed: int, cfg: Config, parts: Parts, measure: str, kind: str = "train"
 ) -> Row:
     """All that decides a row, with the revisions of the code that does."""
-    job: Row = {"graph": graph, "arm": arm, "seed": seed, "kind": kind, "final": final}
+    job: Row = {"graph": graph, "arm": arm, "seed": seed, "kind": kind}
+    job |= {"final": measure == "test"}
+    if measure == "dev":
+        job["dev"] = True  # which older rows lack
     job |= {"config": asdict(replace(cfg, seed=seed)), "parts": asdict(parts)}
     return job | {"revisions": revisions_of(kind, parts)}
 
 
-def train_jobs(args: argparse.Namespace, cells: Cells, final: bool) -> list[Row]:
+def train_jobs(args: argparse.Namespace, cells: Cells, measure: str) -> list[Row]:
     """Seed by seed, in each the cells in turn."""
     return [
-        train_job(*cell, seed, cfg, parts, final)
+        train_job(*cell, seed, cfg, parts, measure)
         for seed in seeds_of(args)
         for cell, (cfg, parts) in cells.items()
     ]
@@ -148,7 +153,11 @@ def bgrl(args: argparse.Namespace, graph: str) -> Config:
 
 
 def control_jobs(
-    graph: str, cfg: Config, untrained: dict[str, Config], args: argparse.Namespace, final: bool
+    graph: str,
+    cfg: Config,
+    untrained: dict[str, Config],
+    args: argparse.Namespace,
+    measure: str,
 ) -> list[Row]:
     """Raw features and SGC once, SGC on what cfg's encoder takes in too, where that differs; each
     FastRP, and the untrained encoders by their names, a seed."""
@@ -160,7 +169,7 @@ def control_jobs(
         kinds[JOINED] = JOINED, alike
     kinds |= {name: ("train", replace(own, epochs=0)) for name, own in untrained.items()}
     return [
-        train_job(graph, CONTROL + name, seed, control, Parts(), final, kind)
+        train_job(graph, CONTROL + name, seed, control, Parts(), measure, kind)
         for name, (kind, control) in kinds.items()
         for seed in (seeds[:1] if name in ONCE else seeds)
     ]
@@ -180,6 +189,8 @@ def work(message: Row) -> Row:
         row |= {"status": "diverged", "message": str(error.args[0])}
     else:
         row |= judged(result, job["final"])
+        if job.get("dev"):
+            row["dev"] = development_accuracy(result.z, data)["mean"]
     device, bf16 = run_full.placement(cfg)
     row |= {"cpu_seconds": time.process_time() - cpu, "wall_seconds": time.monotonic() - wall}
     row |= {"device": device.type, "bf16": bf16, "threads": torch.get_num_threads()}

@@ -53,6 +53,7 @@ def ablate(
         Path | None, typer.Option(help="TOML, a table an arm; the first is the reference.")
     ] = None,
     final: Annotated[bool, switch("--final", "Score the test nodes, once a row.", HOW)] = False,
+    dev: Annotated[bool, switch("--dev", "Judge by development accuracy.", HOW)] = False,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0: one a core, or a GPU.")] = 0,
     dry_run: Annotated[
         bool, switch("--dry-run", "Say what it would train and how long.", HOW)
@@ -67,11 +68,12 @@ def ablate(
     switches = {"bfs_mask": bfs_mask, "degree_mask": degree_mask, "laplacian_pe": laplacian_pe}
     wanted = {name: True for name, on in (switches | {"reg_node": reg_node}).items() if on}
     wanted |= {"views": False} if no_views else {}
+    measures = {"test": final, "dev": dev}
     on_terminate(f"terminated{KEPT}")
     if dry_run:
         say(DRY)  # at once: what comes next takes seconds to import
     with sentences(PROG, f"interrupted{KEPT}"):
-        plan = prepared(context.args, wanted, vary or [], factorial, arms, final, workers)
+        plan = prepared(context.args, wanted, vary or [], factorial, arms, measures, workers)
         code = carry_out(plan, dry_run, keep_old_rows, as_json)
     if code:
         raise typer.Exit(code)
@@ -83,18 +85,23 @@ def prepared(
     vary: list[str],
     factorial: bool,
     toml: Path | None,
-    final: bool,
+    measures: dict[str, bool],
     workers: int,
 ) -> Plan:
-    """The options as a plan. ValueError: they do not go together."""
+    """The options as a plan; measures: what may be shown in place of validation accuracy, and
+    whether it is asked for. ValueError: they do not go together."""
     from nodejepa_ext.ablation import arms
     from nodejepa_ext.ablation import run as ablation
 
     args = ablation.parse_core(core, PROG)
-    if final and args.validation_only:
+    asked = [name for name, on in measures.items() if on]
+    if len(asked) > 1:
+        raise ValueError("--final, --dev: expected one of them")
+    measure = asked[0] if asked else "val"
+    if measure == "test" and args.validation_only:
         raise ValueError("--final, --validation-only: expected one of them")
     if toml and (switches or vary or factorial):
         raise ValueError(f"--arms {toml}: expected without switches, --vary and --factorial")
     varied = arms.parse_vary(vary)
     named = arms.from_toml(toml) if toml else arms.from_switches(switches, varied, factorial, args)
-    return ablation.plan(args, named, final, workers)
+    return ablation.plan(args, named, measure, workers)

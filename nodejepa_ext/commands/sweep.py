@@ -61,7 +61,7 @@ def sweep(
     trials: Annotated[int, what("--trials", "Of each graph.", min=1)] = 40,
     budget: Annotated[str, what("--budget", "Of the search: 90s, 60m, 2h; without: any.")] = "",
     space: Annotated[Path | None, what("--space", "TOML: fields and their ranges.")] = None,
-    objective: Annotated[str, what("--objective", "val, or rankme: effective rank / D.")] = "val",
+    objective: Annotated[str, what("--objective", "val, dev, rankme: effective rank / D.")] = "val",
     pruner: Annotated[str, what("--pruner", "asha, hyperband, median, none.")] = "asha",
     enqueue: Annotated[str, what("--enqueue", "Presets, or a TOML of tables, tried first.")] = "",
     best: Annotated[int, what("--best", "Configurations run again on fresh seeds.", min=0)] = 5,
@@ -152,11 +152,12 @@ def plan(
     """The options as a plan. ValueError: they do not go together."""
     import run_full
     from nodejepa_ext.files import file_name
+    from nodejepa_ext.sweep.kept import OBJECTIVES
     from nodejepa_ext.sweep.plan import PRUNERS, Plan
     from nodejepa_ext.sweep.space import FIELDS, read_space
 
     for flag, value, valid in (
-        ("--objective", limits["objective"], ("val", "rankme")),
+        ("--objective", limits["objective"], OBJECTIVES),
         ("--pruner", limits["pruner"], tuple(PRUNERS)),
     ):
         if value not in valid:

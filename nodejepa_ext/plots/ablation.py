@@ -2,8 +2,8 @@
 
 Kept apart from run.py, which draws the runs of run_full.py. What is
 read: rows.jsonl and, for the order of the arms, report.json, both of `nodejepa-ext ablate`. What is
-written: ablation-<graph>.png. Accuracies are of validation nodes, also where test nodes were looked
-at. Without torch, as nothing here needs it.
+written: ablation-<graph>.png. Accuracies are development accuracies where all rows have them, else
+of validation nodes, also where test nodes were looked at. Without torch, as nothing here needs it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 
 from nodejepa_ext.judging.stats import interval
 from nodejepa_ext.plots.style import (
+    ACCURACY,
     COLOURS,
     METERS,
     MUTED,
@@ -58,13 +59,14 @@ class Arm:
     name: str
     label: str = ""
     rows: list[Row] = field(default_factory=list)  # that came to an end
+    measure: str = "val"  # of ACCURACY
     colour: str = MUTED
     style: Any = STYLES[0]
     marker: str = MARKERS[0]
 
     def accuracies(self) -> dict[int, float]:
-        """Seed -> validation accuracy, %."""
-        return {row["seed"]: 100 * row["val"] for row in self.rows}
+        """Seed -> accuracy, %."""
+        return {row["seed"]: 100 * row[self.measure] for row in self.rows}
 
     def runs(self, meter: str) -> list[Series]:
         """The meter's course, a seed each; of seeds that were evaluated once it is none."""
@@ -84,8 +86,10 @@ def wrong_in(row: Any) -> str:
         return f"job.config: {wrong}"
     if row["status"] != "ok":
         return ""
-    if not math.isfinite(row.get("val", math.nan)):
-        return f"val is {row.get('val')!r}, expected a finite number"
+    for name in ("val", "dev"):
+        figure = row.get(name, math.nan if name == "val" else 0.0)
+        if type(figure) not in (int, float) or not math.isfinite(figure):
+            return f"{name} is {row.get(name)!r}, expected a finite number"
     if not isinstance(curve := row.get("curve", []), list):
         return f"curve is {curve!r}, expected a list"
     wrongs = [wrong for point in curve if (wrong := complaint(point, {"epoch": int}))]
@@ -109,6 +113,8 @@ def arms_of(rows: list[Row], order: list[str]) -> list[Arm]:
     """Of one graph's rows: the arms in `order`, others as they come, at last the controls."""
     names = [name for name in order if any(row["arm"] == name for row in rows)]
     names = [*dict.fromkeys([*names, *(row["arm"] for row in rows)])]
+    ended = [row for row in rows if row["status"] == "ok"]
+    measure = "dev" if ended and all("dev" in row for row in ended) else "val"
     arms = []
     for i, name in enumerate(sorted(names, key=is_control)):
         own = [row for row in rows if row["arm"] == name]
@@ -116,7 +122,7 @@ def arms_of(rows: list[Row], order: list[str]) -> list[Arm]:
         said = [one_line(name.removeprefix(CONTROL))]
         said += [f"{n} {one_line(status)}" for status, n in lost.items()]
         label = textwrap.fill(", ".join(said), WIDTH)
-        arm = Arm(name, label, [row for row in own if row["status"] == "ok"])
+        arm = Arm(name, label, [row for row in own if row["status"] == "ok"], measure=measure)
         if not is_control(name):
             turn = i // len(COLOURS) % len(STYLES)
             arm.colour, arm.style = COLOURS[i % len(COLOURS)], STYLES[turn]
@@ -150,7 +156,7 @@ def draw_arms(axes: Axes, arms: list[Arm], controls: list[Arm], below: float) ->
         text.set_color("0.4")
     axes.tick_params(axis="y", length=0, pad=28)
     axes.set_ylim(heights[-1] + 0.7, -0.5)
-    axes.set_xlabel(METERS["val"])
+    axes.set_xlabel(ACCURACY[arms[0].measure if arms else "val"])
     axes.set_title("Every seed; mean and 95% interval", fontsize=10)
 
 
@@ -217,7 +223,9 @@ def draw_budgets(axes: Axes, arms: list[Arm], epochs: dict[str, int]) -> None:
     axes.set_xscale("log")
     axes.set_xticks([*found], [*map(str, found)])
     axes.minorticks_off()
-    axes.set(xlabel="epochs of the whole training", ylabel=textwrap.fill(METERS["val"], 14))
+    axes.set(
+        xlabel="epochs of the whole training", ylabel=textwrap.fill(ACCURACY[arms[0].measure], 14)
+    )
     axes.set_title("Once trained: mean and 95% interval", fontsize=10)
 
 

@@ -14,7 +14,7 @@ from nodejepa_ext.plots import page, page_charts
 from nodejepa_ext.plots.ablation import REPORT, ROWS, Arm, arms_of, is_control, reported, wrong_in
 from nodejepa_ext.plots.page import Chart, Page
 from nodejepa_ext.plots.page_charts import GREY, label, look
-from nodejepa_ext.plots.style import METERS, NAMES, Notice, ResultsError, read_lines
+from nodejepa_ext.plots.style import ACCURACY, METERS, NAMES, Notice, ResultsError, read_lines
 from nodejepa_ext.records import Damaged, Each, check, read_json
 
 FIGURE = (float, None)
@@ -82,7 +82,7 @@ def sound(path: Path) -> Report:
         if part["interaction"] is not None:
             check(f"{path}, graphs, {graph}, interaction", part["interaction"], TEST)
     if found["measure"] not in MEASURES:
-        raise Damaged(f"{path}, measure = {found['measure']!r}: expected val or test")
+        raise Damaged(f"{path}, measure = {found['measure']!r}: expected {' or '.join(MEASURES)}")
     return found
 
 
@@ -91,8 +91,10 @@ def of_graph(made: Page, rows: list[dict[str, Any]], order: list[str]) -> list[s
     arms = arms_of(rows, order)
     own = [arm for arm in arms if not is_control(arm.name)]
     parts = [made.chart(seeds(arms), 130 + 46 * len(arms))]
-    text = "Dots: seeds; below them mean and 95% interval. Validation nodes, also where test nodes "
-    parts.append(page.paragraph(f"{text}were looked at; grey: controls."))
+    text = "Dots: seeds; below them mean and 95% interval"
+    if arms[0].measure == "val":
+        text += ". Validation nodes, also where test nodes were looked at"
+    parts.append(page.paragraph(f"{text}; grey: controls."))
     charts = []
     for meter in METERS:
         runs = {arm.name: arm.runs(meter) for arm in own}
@@ -117,7 +119,7 @@ def seeds(arms: list[Arm]) -> Chart:
         dots |= {"marker": {"color": own["colour"], "symbol": own["symbol"], "opacity": 0.6}}
         dots |= {"hovertemplate": "%{x:.2f} %, %{text}<extra></extra>"}
         data += [dots, summary(arm, y + 0.18, own)]
-    made = page_charts.layout("Every seed", "validation accuracy, %")
+    made = page_charts.layout("Every seed", ACCURACY[arms[0].measure])
     heights = [*map(float, range(len(arms)))]
     made["yaxis"] = page_charts.axis_of([" ".join(arm.label.split()) for arm in arms], heights)
     return {"data": data, "layout": made}

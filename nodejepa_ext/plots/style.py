@@ -24,6 +24,7 @@ METERS = {  # keys of a line, from the top panel down, with their axis labels
     "effective_rank": "effective rank",
     "cosine": "mean pairwise cosine",
 }
+ACCURACY = {"val": METERS["val"], "dev": "development accuracy, %"}  # their axis labels
 EVERY = METERS | {"min_std": "smallest standard deviation"}  # where there is room for it
 COLOURS = (
     "#0072B2",

@@ -17,6 +17,7 @@ import numpy as np
 from nodejepa_ext.files import file_name
 from nodejepa_ext.plots.style import COLOURS, MUTED, NAMES, Notice, ResultsError, literal, save
 from nodejepa_ext.records import one_line
+from nodejepa_ext.sweep.kept import ACCURACIES
 from nodejepa_ext.sweep.report import BEST, JOURNAL, UNITS, floor, knob_text, read, varied
 from nodejepa_ext.sweep.rounds import Report, complete, value
 
@@ -39,7 +40,7 @@ SHADES = "viridis_r"  # the best dark
 
 def scale(part: Report) -> float:
     """What values are multiplied by: accuracies are drawn in %."""
-    return 100.0 if part["plan"]["objective"] == "val" else 1.0
+    return 100.0 if part["plan"]["objective"] in ACCURACIES else 1.0
 
 
 def reached(trial: Report) -> float:

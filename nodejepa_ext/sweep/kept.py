@@ -14,10 +14,11 @@ from nodejepa_ext.records import Damaged, Each, check, read_json
 Report = dict[str, Any]
 FIGURE = (float, None)
 SCALAR = (int, float, str, bool, None)
-OBJECTIVES = ("val", "rankme")
+ACCURACIES = ("val", "dev")  # on validation nodes; development accuracy
+OBJECTIVES = (*ACCURACIES, "rankme")
 SPAN = {"mean": FIGURE, "std": FIGURE, "low": FIGURE, "high": FIGURE, "n": int}
 RANKS = {"rho": float, "p": float, "n": int}
-MEASURED = ("val", "test", "rank", "effective_rank")
+MEASURED = ("val", "dev", "test", "rank", "effective_rank")
 ROW = {"seed?": int, "curve?": [dict]} | {f"{name}?": float for name in MEASURED}
 TRIAL = {
     "number": int,

@@ -33,7 +33,7 @@ class Plan:
 
     spaces: dict[str, Space]  # by graph
     enqueue: dict[str, list[Config]]  # by graph: tried first
-    objective: str  # "val" or "rankme"
+    objective: str  # "val", "dev" or "rankme"
     seeds: list[int]  # of a trial
     best: int  # configurations that run again
     fresh: list[int]  # seeds that they run again on

@@ -1,8 +1,9 @@
 """What a sweep found: read from its Optuna studies, and from nothing else.
 
 Kept apart from `study`, which searches: a report can be made while a sweep runs, and made again.
-Values and accuracies are fractions: a trial's value is the mean over its seeds of validation
-accuracy or, with objective rankme, of effective rank / D. Test figures come from phase final alone.
+Values and accuracies are fractions: a trial's value is the mean over its seeds of validation or
+development accuracy, or of effective rank / D, as its objective says. Test figures come from phase
+final alone.
 """
 
 from __future__ import annotations
@@ -51,7 +52,11 @@ KEPT = "outcome message config rows cpu_seconds wall_seconds peak_mib worker ret
 KEPT += " device card precision revisions"
 STATES = {"COMPLETE": "ok", "FAIL": "failed"}  # outcome of a trial that states none
 FEWEST = 8  # complete trials, for importances
-UNITS = {"val": "validation accuracy, %", "rankme": "effective rank / D"}
+UNITS = {
+    "val": "validation accuracy, %",
+    "dev": "development accuracy, %",
+    "rankme": "effective rank / D",
+}
 CAPTION = (
     "A trial's value is the mean over its seeds; on fresh seeds: mean ± std and t interval over "
     "seeds. As the largest of many, the search's values are too high; on fresh seeds only the "

@@ -15,6 +15,7 @@ import torch
 from torch_geometric.data import Data
 
 import run_full
+from nodejepa_ext.judging.development import development_accuracy
 from nodejepa_ext.sweep.place import ran_on
 from nodejepa_ext.workers.job import duration, judged, load
 from nodejepa_ext.workers.supervisor import Job, Report, serve
@@ -25,11 +26,12 @@ REPORTS = 20  # of a trial, at most
 
 @dataclass
 class Progress:
-    """What a trial has told: twentieths of its work, and its objective so far."""
+    """What a trial has told: twentieths of its work, and its objective so far; where that is
+    development accuracy, validation accuracy in its place, which is there while it trains."""
 
     job: Job
     report: Report
-    values: list[float]  # of the seeds that are finished
+    values: list[float]  # the running objective of the seeds that are finished, at their ends
     told: int = 0
     pruned: bool = False
 
@@ -69,7 +71,8 @@ def work(job: Job, report: Report) -> dict[str, Any]:
             return answer | spent(cpu, wall) | {"outcome": "diverged", "message": error.args[0]}
         if progress.pruned:
             return answer | spent(cpu, wall) | {"outcome": "pruned"}
-    return answer | spent(cpu, wall) | {"value": sum(progress.values) / len(rows)}
+    figure = "rank" if job["objective"] == "rankme" else str(job["objective"])
+    return answer | spent(cpu, wall) | {"value": sum(row[figure] for row in rows) / len(rows)}
 
 
 def card(cfg: Config) -> dict[str, Any]:
@@ -87,6 +90,8 @@ def row_of(job: Job, cfg: Config, data: Data, progress: Progress) -> dict[str, A
     result = replace(run_full.linear_probe(result.z, data), state=state) if blind else result
     row = judged(result, job["final"]) | {"seed": cfg.seed}
     row["rank"] = row["effective_rank"] / cfg.latent
+    if job["objective"] == "dev" and not progress.pruned:
+        row["dev"] = development_accuracy(result.z, data)["mean"]
     if not progress.pruned:
         progress.values.append(row["rank"] if blind else row["val"])
     return row | {"cpu_seconds": time.process_time() - cpu}

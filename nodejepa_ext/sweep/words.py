@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from nodejepa_ext.sweep.kept import ACCURACIES
 from nodejepa_ext.sweep.repeats import GIVEN_UP, MOST
 
 Report = dict[str, Any]
@@ -16,7 +17,7 @@ def shown(value: float | None, objective: str, sign: str = "") -> str:
     """A value as the objective has it: in %, or a share of D."""
     if value is None:
         return "-"
-    return f"{100 * value:{sign}.1f}" if objective == "val" else f"{value:{sign}.3f}"
+    return f"{100 * value:{sign}.1f}" if objective in ACCURACIES else f"{value:{sign}.3f}"
 
 
 def spread(part: Report, objective: str) -> str:
@@ -33,7 +34,7 @@ def span(part: Report, objective: str, sign: str = "") -> str:
 
 def shift(part: Report, objective: str, key: str = "mean") -> str:
     """A difference with its interval, as in "+1.2 points [+0.3, +2.1]"."""
-    unit = " points" if objective == "val" else ""
+    unit = " points" if objective in ACCURACIES else ""
     return f"{shown(part[key], objective, '+')}{unit} {span(part, objective, '+')}".strip()
 
 

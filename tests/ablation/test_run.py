@@ -254,7 +254,7 @@ def test_rows_made_otherwise(finished: Path, tmp_path: Path) -> None:
 
 def test_revisions_of_what_a_job_uses() -> None:
     def used(parts: Parts, kind: str = "train") -> set[str]:
-        job = ablate.train_job("cora", "arm", 0, Config(), parts, False, kind)
+        job = ablate.train_job("cora", "arm", 0, Config(), parts, "val", kind)
         assert all(isinstance(number, int) for number in job["revisions"].values())
         return job["revisions"].keys() - used_always
 
@@ -386,12 +386,17 @@ def test_only_final_looks_at_the_test_nodes(
     found = {}
     for name, graph in {"clean": data, "hidden": hidden}.items():
         monkeypatch.setattr(ablate, "load", lambda *_, graph=graph: graph)
-        for final in (False, True):
-            job = ablate.train_job("cora", "arm", 1, cfg, Parts(bfs_mask=True), final)
-            found[name, final] = figures(ablate.work(message | {"job": job}))
-    assert found["clean", False] == found["hidden", False]
-    assert "test" not in found["clean", False]
-    assert found["clean", True]["test"] > 0 and found["hidden", True]["test"] == 0
+        for measure in ("val", "dev", "test"):
+            job = ablate.train_job("cora", "arm", 1, cfg, Parts(bfs_mask=True), measure)
+            found[name, measure] = figures(ablate.work(message | {"job": job}))
+    for measure in ("val", "dev"):
+        assert found["clean", measure] == found["hidden", measure]
+        assert "test" not in found["clean", measure]
+    job = found["clean", "dev"].pop("job")
+    assert 0 < found["clean", "dev"].pop("dev") < 1
+    assert job == found["clean", "val"].pop("job") | {"dev": True}
+    assert found["clean", "dev"] == found["clean", "val"]
+    assert found["clean", "test"]["test"] > 0 and found["hidden", "test"]["test"] == 0
 
 
 def test_one_command_a_folder(tmp_path: Path) -> None:
@@ -416,7 +421,7 @@ def made(plan: ablate.Plan, values: dict[str, list[float]], folder: Path) -> Row
 def test_report(tmp_path: Path) -> None:
     switches = {"bfs_mask": True, "reg_node": True}
     named = arms.from_switches(switches, {}, True, core())
-    plan = ablate.plan(core("--graphs", "cora"), named, False, 1)
+    plan = ablate.plan(core("--graphs", "cora"), named, "val", 1)
     a, b = [0.70, 0.72, 0.71, 0.73, 0.74], [0.72, 0.75, 0.72, 0.76, 0.76]
     both = [0.75, 0.74, 0.77, 0.75, 0.79]
     values = {"reference": a, "reg_node": a, "bfs_mask": b, "bfs_mask + reg_node": both[:4]}

@@ -114,7 +114,7 @@ def test_changed_reports(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "value", "said"),
     [
-        (("plan", "objective"), "x", "objective = 'x': expected one of val, rankme"),
+        (("plan", "objective"), "x", "objective = 'x': expected one of val, dev, rankme"),
         (("knobs", "lr", "choices"), [[1]], "choices, item 0"),
         (("knobs", "lr", "choices"), [0.5], "lr = 0.001: expected one of its choices"),
         (("trials", 0, "params", "lr"), "x", "lr = 'x': expected a number"),

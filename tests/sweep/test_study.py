@@ -41,6 +41,7 @@ from typer.testing import CliRunner, Result
 import run_full
 from nodejepa_ext.commands import app
 from nodejepa_ext.commands.sweep import placed
+from nodejepa_ext.judging import development_accuracy
 from nodejepa_ext.sweep import trial
 from nodejepa_ext.sweep.place import moved
 from nodejepa_ext.sweep.pool import Status
@@ -342,7 +343,7 @@ def test_another_space_is_refused(swept: Swept, tmp_path: Path) -> None:
         (["--budget", "soon"], "--budget soon: expected a time above 0"),
         (["--trial-timeout", "0"], "--trial-timeout 0: expected a time above 0"),
         (["--grace", "1y"], "--grace 1y: expected a time above 0"),
-        (["--objective", "test"], "--objective test: expected one of val, rankme"),
+        (["--objective", "test"], "--objective test: expected one of val, dev, rankme"),
         (["--pruner", "best"], "--pruner best: expected one of asha"),
         (["--enqueue", "worst"], "worst"),
         (["--enqueue", "bgrl,best"], "transform = root: outside the space"),
@@ -382,12 +383,22 @@ def test_test_labels_out_of_range(work: Any, cfg: Config, data: Data, bad: int) 
     spoilt = data.clone()
     spoilt.y[data.test_mask] = bad
     cfg = replace(cfg, epochs=2)
-    for objective in ("val", "rankme"):
+    for objective in ("val", "dev", "rankme"):
         right, wrong = (work(cfg, graph, objective=objective) for graph in (data, spoilt))
         assert figures(right) == figures(wrong) and right["value"] == wrong["value"]
         assert not any("test" in row for row in wrong["rows"])
     right, wrong = (work(cfg, graph, final=True)["rows"][0]["test"] for graph in (data, spoilt))
     assert right > 0.3 and wrong == 0.0
+
+
+def test_dev_is_what_the_judge_says(work: Any, cfg: Config, data: Data) -> None:
+    told: list[float] = []
+    answer = work(cfg, report=lambda said: told.append(said["value"]) or True, objective="dev")
+    results = [run_full.train(replace(cfg, seed=seed), data) for seed in (0, 1)]
+    judged = [development_accuracy(result.z, data)["mean"] for result in results]
+    assert [row["dev"] for row in answer["rows"]] == judged
+    assert answer["value"] == pytest.approx(np.mean(judged))
+    assert told[-1] == pytest.approx(np.mean([result.val for result in results]))
 
 
 def test_rankme_sees_no_labels(
