@@ -8,16 +8,13 @@ from functools import partial
 import numpy as np
 import torch
 import torch_geometric.utils as pyg
-from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.preprocessing import normalize
 from torch import Tensor
 from torch_geometric.data import Data
 
-from run_full import edge_weights
+from run_full import edge_weights, matrix, product
 
-ROWS = 1 << 14  # of what is held twice
-Floats = NDArray[np.float32]
+ROWS = 1 << 10  # that stay in the cache
 
 
 def fastrp(
@@ -53,38 +50,33 @@ def fastrp(
     if not 0 < density <= 1:
         raise ValueError(f"density = {density}: expected above 0 and at most 1")
     edges, known = pyg.remove_self_loops(data.edge_index.cpu(), edge_weights(data).cpu())
-    edges, known = pyg.to_undirected(edges, known, n, reduce="max")
-    adj = sparse.csr_array((known.numpy(), edges.numpy()), (n, n))
-    total = adj.sum(1)[:, None]  # [N, 1]
-    degree = np.where(total > 0, total, 1)
+    edges, known = pyg.to_undirected(edges, known, n, reduce="max")  # sorted
+    adj = matrix(edges, known, (n, n))
+    total = torch.zeros(n).index_add_(0, edges[0], known)[:, None]  # [N, 1]
+    degree = torch.where(total > 0, total, 1.0)
     signs = partial(rng.choice, np.array([-1, 1], np.float32))
     start = sparse.random(rows, out, density, "csr", np.float32, rng, signs)  # R
-    h = projected(data.x, start) if features else start.toarray()
-    h *= (degree / max(total.sum(), 1)) ** beta  # [N, out] L R
-    z = np.zeros_like(h)
+    h = projected(data.x, start) if features else torch.from_numpy(start.toarray())
+    h *= (degree / total.sum().clamp(min=1)) ** beta  # [N, out] L R
+    z = torch.zeros_like(h)
     add(z, weights[0], h)
     for weight in weights[1:]:
-        h = adj @ h
+        h = product(adj, h)
         h /= degree
         add(z, weight, h)
-    return torch.from_numpy(z)
+    return z
 
 
-def projected(x: Tensor, start: sparse.csr_array) -> Floats:
-    """[N, out]: x [N, F], dense or sparse, by R [F, out], some rows at a time."""
-    if x.layout != torch.strided:
-        x = x.cpu().float().to_sparse_coo().coalesce()
-        rows = sparse.csr_array((x.values().numpy(), x.indices().numpy()), x.shape)
-        return (rows @ start).toarray()
-    parts = (sparse.csr_array(part.cpu().float().numpy()) @ start for part in x.split(ROWS))
-    out = np.empty((len(x), start.shape[1]), np.float32)
-    for i, part in enumerate(parts):
-        out[i * ROWS : (i + 1) * ROWS] = part.toarray()
-    return out
+def projected(x: Tensor, start: sparse.csr_array) -> Tensor:
+    """[N, out]: x [N, F], dense or sparse, by R [F, out]."""
+    if x.layout == torch.strided:
+        return x.cpu().float() @ torch.from_numpy(start.toarray())
+    x = x.cpu().float().to_sparse_coo().coalesce()
+    rows = sparse.csr_array((x.values().numpy(), x.indices().numpy()), x.shape)
+    return torch.from_numpy((rows @ start).toarray())
 
 
-def add(z: Floats, weight: float, h: Floats) -> None:
+def add(z: Tensor, weight: float, h: Tensor) -> None:
     """Adds the rows of h [N, out] at length 1, times the weight, to z; no copy of h is made."""
-    for start in range(0, len(z), ROWS):
-        rows = slice(start, start + ROWS)
-        z[rows] += weight * normalize(h[rows])
+    for to, some in zip(z.split(ROWS), h.split(ROWS), strict=True):
+        to.addcmul_(some, weight / some.norm(dim=1, keepdim=True).clamp(min=1e-30))
