@@ -127,11 +127,12 @@ def of_folder(folder: Path, split: int | None, notices: list[str]) -> Graph:
         notices.append(f"{unlabelled} of {n} nodes have no label")
     own = {key: np.array(a[key]) for key in ("node_id", "classes") if key in a}
     masks = checks.masks_of(str(folder), {k: a[k] for k in MASKS if k in a}, y, split, notices)
-    tensors = {"x": a.get("x"), "edge_index": folders.edges_of(a)}
+    x = informative(a.get("x"), notices)
+    tensors = {"x": x, "edge_index": folders.edges_of(a)}
     tensors |= {"edge_weight": a.get("edge_weight"), "y": y, **masks}
     with warnings.catch_warnings(action="ignore"):  # torch: that these arrays cannot be written to
         data = Data(**{k: torch.from_numpy(v) for k, v in tensors.items() if v is not None})
-    if "x" not in a:
+    if x is None:
         data.num_nodes = n
         notices.append("no features: structural_features makes some of degrees and positions")
     return Graph(data, own.get("node_id"), own.get("classes"), notices)
@@ -233,9 +234,7 @@ def only(folder: Path, stem: str) -> Path | None:
 def sound(name: str, a: Arrays, split: int | None, notices: list[str]) -> Graph:
     """The arrays of the format as a graph, features as they are. GraphError: they are none."""
     x, n = checks.features(name, a, notices), checks.count(name, a)
-    if x is not None and len(x) > 1 and checks.constant(x):
-        notices.append(f"{x.shape[1]} features are constant: they say nothing, and are left out")
-        x = None
+    x = informative(x, notices)
     node_id = checks.identifiers(name, a)
     edge_index, weight = checks.edge_arrays(name, a, n, notices)
     y, classes = checks.labels(name, a, notices)
@@ -246,6 +245,14 @@ def sound(name: str, a: Arrays, split: int | None, notices: list[str]) -> Graph:
         data.num_nodes = n
         notices.append("no features: structural_features makes some of degrees and positions")
     return Graph(data, node_id, classes, notices)
+
+
+def informative(x: Array | None, notices: list[str]) -> Array | None:
+    """x [N, F], or None where it has no features, or all rows are equal."""
+    if x is None or len(x) < 2 or not checks.constant(x):
+        return x
+    notices.append(f"{x.shape[1]} features are constant: they say nothing, and are left out")
+    return None
 
 
 def rule_for(x: Tensor) -> str:

@@ -111,6 +111,13 @@ def test_any_graph(tmp_path: Path, data: st.DataObject) -> None:
     both_ways(read_graph(graph, split=None), tmp_path)
 
 
+def test_constant_features(small: Graph, tmp_path: Path) -> None:
+    small.data.x = torch.full_like(small.data.x, 2.5)
+    both_ways(small, tmp_path)
+    again = read_graph(tmp_path / "g", split=None)
+    assert again.data.x is None and "2 features are constant" in " ".join(again.notices)
+
+
 def test_features_are_mapped(tmp_path: Path) -> None:
     write_graph(read_graph("cora"), tmp_path / "g")
     x = read_graph(tmp_path / "g").data.x
