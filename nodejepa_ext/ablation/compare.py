@@ -130,7 +130,7 @@ def jobs_of(name: str, graph: Read, asked: Request, say: Say) -> list[Row]:
         for seed in asked.range_of(name)
         for kind in kinds
         for method, settings in settled.items()
-        if kind == LINKS or seed == 0 or BY_NAME[method].seeded
+        if kind == LINKS or seed == asked.first or BY_NAME[method].seeded
     ]
 
 

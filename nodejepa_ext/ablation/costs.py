@@ -49,10 +49,11 @@ class Request(NamedTuple):
     nodes: Path | None  # the table of nodes of the one graph
     methods: list[str]
     tasks: list[str] | None  # None: all that a graph permits
-    seeds: int | None  # None: as many as `seeds_of` says
+    seeds: int | None  # None: SEEDS, of some graphs FEWER
     out: Path
     final: bool
     quick: bool
+    first: int = 0  # seed
 
     def kinds(self) -> list[str]:
         """What is trained for the tasks: on the whole graph, on one without edges held out."""
@@ -63,9 +64,8 @@ class Request(NamedTuple):
 
     def range_of(self, graph: str) -> range:
         """Its seeds."""
-        if self.quick:
-            return range(QUICK_SEEDS)
-        return range(FEWER.get(graph, SEEDS) if self.seeds is None else self.seeds)
+        count = FEWER.get(graph, SEEDS) if self.seeds is None else self.seeds
+        return range(self.first, self.first + (QUICK_SEEDS if self.quick else count))
 
 
 def request(
@@ -77,6 +77,7 @@ def request(
     out: Path,
     final: bool,
     quick: bool,
+    first: int = 0,
 ) -> Request:
     """ValueError: they do not go together, or a name is unknown."""
     if nodes is not None and len(graphs) != 1:
@@ -85,7 +86,7 @@ def request(
     wanted = None if tasks is None else chosen(tasks, TASKS, "--tasks")
     if final and wanted is not None and "linear" not in wanted:
         raise ValueError(f"--final --tasks {tasks}: expected linear among them")
-    return Request(labels(graphs), nodes, named, wanted, seeds, out, final, quick)
+    return Request(labels(graphs), nodes, named, wanted, seeds, out, final, quick, first)
 
 
 def arm(method: str, kind: str) -> str:
@@ -185,5 +186,5 @@ def pairs_of(asked: Request, graph: str, method: str) -> list[tuple[str, int]]:
         (arm(method, kind), seed)
         for seed in asked.range_of(graph)
         for kind in asked.kinds()
-        if kind == LINKS or method not in ONCE or seed == 0
+        if kind == LINKS or method not in ONCE or seed == asked.first
     ]

@@ -28,6 +28,7 @@ SHAPE = {
     "status": str,
     "val?": float,
     "message?": str,
+    "right?": str,
     "job": {"graph": str, "arm": str, "seed": (int, None)},
 }
 WRITTEN = ("report.md", "report.json", "compare.png")  # beside the rows, by the verbs

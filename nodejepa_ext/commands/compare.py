@@ -72,6 +72,7 @@ def compare(
     methods: Methods = None,
     tasks: Tasks = None,
     seeds: Seeds = None,
+    first_seed: Annotated[int, typer.Option(min=0, help="The seeds count up from it.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results/compare"),
     final: Annotated[
         bool, switch("--final", "Score the public test nodes, once a row.", HOW)
@@ -97,7 +98,7 @@ def compare(
 
         for graph in graphs:
             verb.check_graph(graph)
-        asked = costs.request(graphs, nodes, methods, tasks, seeds, out, final, quick)
+        asked = costs.request(graphs, nodes, methods, tasks, seeds, out, final, quick, first_seed)
         if dry_run:
             return say(costs.forecast(asked, workers))
         code = carry_out(planned(asked, workers), False, keep_old_rows, as_json, show)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 from torch_geometric.data import Data
 
@@ -100,15 +101,30 @@ def means(name: str, choices: Sequence[Sequence[Report]]) -> Report:
 
 
 def final_figures(embeddings: Sequence[Tensor], data: Data, wanted: Sequence[str]) -> Report:
-    """Test nodes are counted here, once a task."""
+    """Test nodes are counted here, once a task; right: which of them the probe has, as `packed`."""
     found: Report = {}
     if "linear" in wanted:
         best = max((linear_probe(z, data) for z in embeddings), key=lambda result: result.val)
-        found |= {"val": best.val, "test": score_test(best)}
+        right = (best.predicted == data.y.numpy())[data.test_mask.numpy()]  # [test nodes]
+        found |= {"val": best.val, "test": score_test(best), "right": packed(right)}
     if "knn" in wanted:
         rows = [tasks.knn(z, data, few(node_splits(data)))["rows"] for z in embeddings]
         found["test_knn"] = means("knn", rows)["knn"]
     return found
+
+
+def packed(right: NDArray[np.bool_]) -> str:
+    """[n] bool as "n:" and hexadecimal digits, eight nodes a byte."""
+    return f"{len(right)}:{np.packbits(right).tobytes().hex()}"
+
+
+def unpacked(text: str) -> NDArray[np.bool_]:
+    """[n] bool of `packed`. ValueError: it is not of its making."""
+    count, _, digits = text.partition(":")
+    bits = np.unpackbits(np.frombuffer(bytes.fromhex(digits), np.uint8))
+    if not count.isdecimal() or len(bits) != -(-int(count) // 8) * 8:
+        raise ValueError(f"{text[:40]!r}: expected a number, a colon and that many bits")
+    return bits[: int(count)].astype(bool)
 
 
 def judge_links(embeddings: Sequence[Tensor], split: tasks.LinkSplit) -> Report:

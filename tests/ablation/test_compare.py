@@ -5,7 +5,9 @@
 2. Jobs: a method that draws nothing has one row; held-out edges have rows of their own; a method
    that does not fit is left out, and why is said.
 3. Every method gives z [N, D], finite, the same for a seed; a label reaches none.
-4. A run makes rows, a report and a picture; the same command goes on and trains nothing twice;
+4. The interval over test nodes is that of the nodes on which two methods differ, whatever they have
+   in common; bits of test nodes survive being packed, and others are refused.
+5. A run makes rows, a report and a picture; the same command goes on and trains nothing twice;
    ours is paired with the others by seed. (slow: processes)
 """
 
@@ -19,11 +21,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch_geometric.data import Data
 from typer.testing import CliRunner
 
-from nodejepa_ext.ablation import compare, costs
+from nodejepa_ext.ablation import compare, comparison, costs
 from nodejepa_ext.commands import app
+from nodejepa_ext.judging.contest import packed, unpacked
 from nodejepa_ext.judging.peers import PEERS, subject_of
 
 
@@ -106,6 +111,46 @@ def test_every_method_embeds(peer: object, data: Data) -> None:
     assert first.shape[0] == 60 and first.isfinite().all() and torch.equal(first, again)
     if peer.seeded:
         assert not torch.equal(first, peer.embed(bare, 4, **settings))
+
+
+def test_first_seed(folder: Path) -> None:
+    asked = request(folder, methods=["ours", "sgc"], tasks=["linear"], first=2000)
+    seeds = [(job["arm"], job["seed"]) for job in compare.plan(asked, 1, print).jobs]
+    assert seeds == [("ours", 2000), ("sgc", 2000), ("ours", 2001)]
+
+
+@given(st.lists(st.booleans(), max_size=40))
+def test_bits(right: list[bool]) -> None:
+    assert unpacked(packed(np.array(right, bool))).tolist() == right
+
+
+@pytest.mark.parametrize("text", ["", "3", "9:ff", "x:ff", "8:fg", "-8:ff", "8:ffff"])
+def test_other_bits(text: str) -> None:
+    with pytest.raises(ValueError):
+        unpacked(text)
+
+
+def test_interval_over_test_nodes() -> None:
+    rng = np.random.default_rng(1)
+    both, one = rng.random(1000) < 0.8, rng.random(1000) < 0.1  # one: where the methods differ
+
+    def rows(method: str, right: np.ndarray, seeds: range) -> list[dict[str, object]]:
+        job = {"method": method}
+        return [{"graph": "g", "seed": s, "job": job, "right": packed(right)} for s in seeds]
+
+    found = rows("ours", both | one, range(3)) + rows("dgi", both, range(2))
+    low, high = comparison.over_nodes(found, "g", "dgi")
+    p = (one & ~both).mean()
+    half = 1.96 * np.sqrt(p * (1 - p) / 1000)
+    assert low == pytest.approx(p - half, abs=1.5e-3) and high == pytest.approx(
+        p + half, abs=1.5e-3
+    )
+    assert comparison.over_nodes(found, "g", "ours") == [0.0, 0.0]
+    assert comparison.over_nodes(found, "g", "vgae") is None
+    once = comparison.over_nodes(found + rows("sgc", both, range(7, 8)), "g", "sgc")
+    assert once == [low, high]
+    with pytest.raises(ValueError, match=r"\[999, 1000\] test nodes"):
+        comparison.over_nodes(found + rows("vgae", both[:999], range(3)), "g", "vgae")
 
 
 @pytest.mark.slow
