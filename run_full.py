@@ -31,6 +31,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache, partial
 from itertools import pairwise
@@ -318,17 +319,17 @@ def transformed(x: Tensor, kind: str) -> Tensor:
     return x
 
 
-def join_neighbours(data: Data, k: int, total: float) -> Data:
+def join_neighbours(data: Data, k: int, total: float, device: torch.device | str = "cpu") -> Data:
     """data's x and edges, and from each node edges of weight total / k to the k others most alike
-    in features. In time N^2."""
+    in features, sought on the device. In time N^2."""
     n = len(data.x)
-    x = comparable(data.x)
+    x = comparable(data.x).to(device)
     found = []
-    for rows in torch.arange(n).split(2**25 // n + 1):
-        cosine = (x[rows] @ x.t()).index_put_((rows - rows[0], rows), torch.tensor(0.0))
+    for rows in torch.arange(n, device=device).split(2**25 // n + 1):
+        cosine = (x[rows] @ x.t()).index_put_((rows - rows[0], rows), x.new_zeros(()))
         near, others = cosine.topk(min(k, n - 1))  # [rows, k]
         found.append(torch.stack([rows[:, None].expand_as(others), others])[:, near > 0])
-    added = torch.cat(found, 1)
+    added = torch.cat(found, 1).cpu()
     weight = torch.cat([edge_weights(data), torch.full((added.shape[1],), total / k)])
     edges = torch.cat([data.edge_index, added], 1)
     return Data(x=data.x, edge_index=edges, edge_weight=weight)
@@ -370,7 +371,7 @@ class Graph:
         device = placement(cfg)[0]
         data = joined = copy.copy(data).cpu()
         if cfg.neighbours:
-            joined = join_neighbours(data, cfg.neighbours, cfg.neighbour_weight)
+            joined = join_neighbours(data, cfg.neighbours, cfg.neighbour_weight, device)
         edges, weight = pyg.remove_self_loops(joined.edge_index, edge_weights(joined))
         edges, weight = pyg.to_undirected(edges, weight, data.x.shape[0], reduce="max")
         once = edges[0] < edges[1]
@@ -583,14 +584,30 @@ def update_target(target: nn.Module, online: nn.Module, momentum: float) -> None
             to.copy_(fro)  # BatchNorm's count
 
 
+@cache
+def accelerator() -> str:
+    """What device "auto" is: cuda, else mps where it has products of sparse matrices, else cpu."""
+    if torch.cuda.is_available():
+        return "cuda"
+    if torch.mps.device_count():
+        with suppress(RuntimeError):
+            torch.eye(2).to_sparse_coo().to("mps") @ torch.ones(2, 2, device="mps")
+            return "mps"
+    return "cpu"
+
+
 def placement(cfg: Config) -> tuple[torch.device, bool]:
-    """The device, and whether matrix products are bf16: on a CPU with units for it, or as asked."""
-    found = "mps" if torch.mps.device_count() else "cpu"
-    found = "cuda" if torch.cuda.is_available() else found
+    """The device, and whether matrix products are bf16: on a CPU with units for it, or as asked.
+    ValueError: the device is not here, or is a card without bf16."""
+    found = accelerator()
     try:
         device = torch.empty(0, device=found if cfg.device == "auto" else cfg.device).device
     except (RuntimeError, AssertionError):
         raise ValueError(f"device {cfg.device!r}: not on this machine; found {found}") from None
+    if device.type == "cuda" and cfg.precision == "bf16":
+        if not torch.cuda.is_bf16_supported(including_emulation=False):
+            name = torch.cuda.get_device_name(device)
+            raise ValueError(f"precision = bf16: {name} has no units for it, expected fp32")
     units = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
     return device, cfg.precision == "bf16" or (cfg.precision == "auto" and units)
 
@@ -995,7 +1012,8 @@ def terminate(*_: Any) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """-> 0; 2 usage; 3 data; 7 diverged; 130, 143 interrupted, finished seeds being kept."""
+    """-> 0; 2 usage; 3 data; 6 out of memory; 7 diverged; 130, 143 interrupted. Finished seeds are
+    kept."""
     args = command_line().parse_args(argv)
     signal.signal(signal.SIGTERM, terminate)
     keep_freed_memory()
@@ -1003,6 +1021,10 @@ def main(argv: list[str] | None = None) -> int:
         return run(args)
     except (ValueError, OSError) as error:
         message, code = str(error), 2
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error):
+            raise
+        message, code = "out of memory; half of --hidden and --out-width takes about half", 6
     except (RunError, KeyboardInterrupt) as error:
         message, code = error.args or ("interrupted", 130)
     print(f"run_full.py: {message}", file=sys.stderr)

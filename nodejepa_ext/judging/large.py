@@ -17,6 +17,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from scipy.linalg.blas import dsyrk
 from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestNeighbors
@@ -51,9 +52,17 @@ def first_infinite(z: Tensor) -> tuple[int, int] | None:
     return None
 
 
+def mean_of(z: Tensor) -> Tensor:
+    """[D] of the columns of z [N, D], float64."""
+    total = torch.zeros(z.shape[1]).double()
+    for block in blocks(z):
+        total += block.sum(0, dtype=torch.float64)
+    return total / len(z)
+
+
 def moments(z: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation (N - 1) [D] of the columns of z [N, D], float64."""
-    mean = sum((b.sum(0, dtype=torch.float64) for b in blocks(z)), torch.zeros(1).double()) / len(z)
+    mean = mean_of(z)
     square = torch.zeros_like(mean)
     for block in blocks(z):
         square += (block.double() - mean).square_().sum(0)
@@ -92,26 +101,30 @@ def linear_probe(z: Tensor, data: Data) -> Result:
             score = float((right == y[val].numpy()).mean())
             if (score, -c) > (best.val, -best.c):
                 best = Result(data, z, score, c, scaling)
-                chosen = form, basis @ model.coef_.T, model.intercept_.copy(), model.classes_
-    return replace(best, predicted=predictions(z, *chosen))
+                chosen = basis @ model.coef_.T, model.intercept_.copy(), model.classes_
+    weight, bias, classes = chosen
+    if best.scaling == "standardised":  # which the weights can do as well, once for all rows
+        weight /= (std.clamp(min=1e-12) * z.shape[1] ** 0.5).numpy()[:, None]
+        bias -= mean.numpy() @ weight
+    places = predictions(z, weight, bias, of_unit=best.scaling == "unit")
+    return replace(best, predicted=classes[places])
 
 
 def predictions(
-    z: Tensor,
-    form: Form,
-    weight: NDArray[np.float64],
-    bias: NDArray[np.float64],
-    classes: NDArray[Any],
-) -> NDArray[Any]:
-    """[N] classes of the rows of z [N, D] by a logistic regression: weight [D, C], bias [C], or
-    [D, 1] and [1] for two classes, as scikit-learn has it."""
+    z: Tensor, weight: NDArray[np.float64], bias: NDArray[np.float64], of_unit: bool
+) -> NDArray[np.intp]:
+    """[N] places of the classes of the rows of z [N, D], of unit length or as they are, by a
+    logistic regression: weight [D, C], bias [C], or [D, 1] and [1] for two classes, as scikit-learn
+    has it."""
     found = []
     for block in blocks(z):
-        scores = form(block).numpy() @ weight + bias
+        scores = block.double().numpy() @ weight  # [rows, C]
+        if of_unit:
+            scores /= block.double().norm(dim=1, keepdim=True).clamp(min=1e-12).numpy()
+        scores += bias
         two = scores.shape[1] == 1
         found.append((scores[:, 0] > 0).astype(np.intp) if two else scores.argmax(1))
-    predicted: NDArray[Any] = classes[np.concatenate(found)]
-    return predicted
+    return np.concatenate(found)
 
 
 def collapse(z: Tensor) -> dict[str, float]:
@@ -119,14 +132,17 @@ def collapse(z: Tensor) -> dict[str, float]:
     n, width = z.shape
     if n <= NODES:
         return run_full.collapse(z)
-    mean, std = moments(z)
-    total, gram = torch.zeros(width).double(), torch.zeros(width, width).double()
+    mean, total = mean_of(z), torch.zeros(width).double()
+    lower = np.zeros((width, width), order="F")
     for block in blocks(z):
         rows = block.double()
         total += F.normalize(rows).sum(0)
         rows -= mean
-        gram.addmm_(rows.t(), rows)
-    s = torch.linalg.eigvalsh(gram).clamp(min=0).sqrt()
+        # half of a symmetric product: 48 ms against 101 of 8192 x 512 (AMD EPYC, one thread)
+        lower = dsyrk(1.0, rows.numpy().T, 1.0, lower, lower=1, overwrite_c=1)
+    gram = torch.from_numpy(lower)
+    s = torch.linalg.eigvalsh(gram, UPLO="L").clamp(min=0).sqrt()
+    std = (gram.diagonal() / (n - 1)).sqrt()
     rank = torch.special.entr(s / s.sum().clamp(min=1e-300)).sum().exp().item()
     cosine = (total.square().sum().item() - n) / (n * (n - 1))
     return {"effective_rank": rank, "cosine": cosine, "min_std": std.min().item()}

@@ -21,7 +21,10 @@ from torch import Tensor
 
 from nodejepa_ext.files import atomic
 from nodejepa_ext.graphs.scaling import Scaling
+from nodejepa_ext.parts.choice import differences
 from nodejepa_ext.records import Damaged, check, read_bytes
+from nodejepa_ext.workers.machine import versions
+from nodejepa_ext.workers.seats import place
 from run_full import Config, Encoder, RunError, TrainState
 
 FORMAT = 2  # 1: other names of weights
@@ -38,6 +41,19 @@ UNSOUND = (
     ValueError,
     RuntimeError,  # of torch, and of JSON nested too deeply
 )
+
+
+def same_place(folder: Path, meta: dict[str, Any], cfg: Config, say: Callable[[str], None]) -> None:
+    """Says with which other versions the run of run.json began. ValueError: it began on another
+    kind of device, or in another precision, than it would go on here."""
+    for name, now in versions("safetensors").items():
+        if (then := meta["versions"].get(name)) != now:
+            say(f"{name} {now}, begun with {then}: the result may differ in the last digits")
+    here = place(cfg)
+    begun = {name: meta.get(name, now).partition(":")[0] for name, now in here.items()}
+    if changed := differences(begun, here):
+        text = "since the run began; it goes on where it began, or on a machine like that"
+        raise ValueError(f"{folder}: {'; '.join(changed)} {text}")
 
 
 def write(path: Path, payload: bytes | memoryview | str) -> str:

@@ -56,6 +56,8 @@ SHAPE = {  # of run.json
     "threads": int,
     "checkpoint_every": int,
     "ranks?": int,
+    "device?": str,
+    "precision?": str,
     "graph": GRAPH,
     "files?": Each(str),
     "figures?": Each(SCALAR),

@@ -31,13 +31,21 @@ from nodejepa_ext.graphs.source import Source, Subject, read
 from nodejepa_ext.parts.choice import Parts, differences, effective, seams
 from nodejepa_ext.records import Damaged, one_line
 from nodejepa_ext.training import batches
-from nodejepa_ext.training.checkpoints import Checkpoints, encoder_of, scaling_of, verify, write
+from nodejepa_ext.training.checkpoints import (
+    Checkpoints,
+    encoder_of,
+    same_place,
+    scaling_of,
+    verify,
+    write,
+)
 from nodejepa_ext.training.claim import FORMAT, MANIFEST, claimed, clear, manifest, vacant
 from nodejepa_ext.training.memory import check_memory, memory_errors
 from nodejepa_ext.training.ranks import ALONE, Alone
 from nodejepa_ext.training.settings import toml_of
 from nodejepa_ext.training.stopping import label_free, patience
 from nodejepa_ext.workers.machine import versions
+from nodejepa_ext.workers.seats import place
 from run_full import Config, EpochHook, Result, RunError, TrainState
 
 __all__ = ["Model", "Source", "atomic", "load_model", "resume", "source_graph", "start", "vacant"]
@@ -213,9 +221,7 @@ def resume(
         if meta["status"] == "finished":
             say(f"{folder}: finished already, nothing to resume")
             return ""
-        for name, now in versions("safetensors").items():
-            if (then := meta["versions"].get(name)) != now:
-                say(f"{name} {now}, begun with {then}: the result may differ in the last digits")
+        same_place(folder, meta, cfg, say)
         torch.set_num_threads(meta["threads"])
         ready = same_subject(folder, meta)
         batch_nodes = batch_nodes_of(meta)
@@ -259,7 +265,7 @@ class Run:
             "checkpoint_every": every,
         }
         self.meta |= {"seed": self.cfg.seed, "threads": torch.get_num_threads()}
-        self.meta |= {"device": str(run_full.placement(self.cfg)[0]), "notices": graph.notices}
+        self.meta |= {"notices": graph.notices, **place(self.cfg)}
         self.meta["settings"] = asdict(self.cfg) | asdict(self.parts)
         if self.batch_nodes:
             self.meta["settings"]["batch_nodes"] = self.batch_nodes

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import torch
 
+import run_full
 from run_full import Config
 
 
@@ -14,6 +16,16 @@ def placement(workers: int, rows: int, cfg: Config) -> tuple[int, int, list[str]
     devices = visible_gpus() if cfg.device in ("auto", "cuda") else []  # cuda:1 is one for all
     count = min(workers or len(devices) or cores(), rows)
     return count, max(1, cores() // count), devices or None
+
+
+def place(cfg: Config) -> dict[str, str]:
+    """{"device": its kind, "precision": fp32 or bf16} of a run here, without opening a GPU."""
+    kind, half = cfg.device.partition(":")[0], cfg.precision == "bf16"
+    if kind == "auto":
+        kind = run_full.accelerator()
+    if kind == "cpu":
+        half = run_full.placement(replace(cfg, device="cpu"))[1]
+    return {"device": kind, "precision": "bf16" if half else "fp32"}
 
 
 def cores() -> int:
