@@ -26,10 +26,13 @@ import sys
 import time
 from dataclasses import fields, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
 import run_full
@@ -264,6 +267,57 @@ def test_divergence_stops_one_seed_only(
     ours = [row for row in results(tmp_path)["rows"] if row["method"] == "best"]
     assert [(row["graph"], row["seed"]) for row in ours] == [("citeseer", 0), ("citeseer", 1)]
     run_full.preset.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (MemoryError(), 6),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), 6),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), 6),
+        (RuntimeError("another"), None),
+    ],
+)
+def test_out_of_memory(
+    error: Exception,
+    code: int | None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def train(*_: object, **given: object) -> None:
+        raise error
+
+    monkeypatch.setattr(run_full, "run", train)
+    if code is None:
+        with pytest.raises(RuntimeError, match="another"):
+            run_full.main([])
+        return
+    assert run_full.main([]) == code
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "out of memory; half of --hidden" in said
+
+
+def test_mps_without_sparse_products_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.mps, "device_count", lambda: 1)
+    monkeypatch.setattr(torch, "eye", Mock(side_effect=NotImplementedError("SparseMPS")))
+    assert run_full.accelerator.__wrapped__() == "cpu"
+    monkeypatch.setattr(torch, "eye", Mock())
+    monkeypatch.setattr(torch, "ones", Mock())
+    torch.eye.return_value.to_sparse_coo().to().__matmul__ = Mock()
+    assert run_full.accelerator.__wrapped__() == "mps"
+
+
+def test_a_card_without_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = torch.device("cuda", 0)
+    monkeypatch.setattr(torch, "empty", lambda *_, device: SimpleNamespace(device=card))
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla V100")
+    with pytest.raises(ValueError, match="precision = bf16: Tesla V100 has no units for it"):
+        run_full.placement(run_full.Config(device="cuda", precision="bf16"))
+    for precision in ("auto", "fp32"):
+        cfg = run_full.Config(device="cuda", precision=precision)
+        assert run_full.placement(cfg) == (card, False)
 
 
 def test_cells() -> None:

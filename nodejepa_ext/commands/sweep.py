@@ -55,6 +55,7 @@ def sweep(
     workers: Annotated[
         int, who("--workers", "Processes; 0: one a GPU, or a core.", min=0, max=MOST)
     ] = 0,
+    per_gpu: Annotated[int, who("--per-gpu", "Workers of each GPU.", min=0, max=MOST)] = 0,
     strict_gpus: Annotated[bool, who("--strict-gpus", "Exit 2 where GPUs are fewer.")] = False,
     trial_timeout: Annotated[str, who("--trial-timeout", "Of one trial: 90s, 30m, 2h.")] = "2h",
     recycle: Annotated[int, who("--recycle", "Trials until a worker is replaced.", min=0)] = 50,
@@ -90,7 +91,7 @@ def sweep(
         if storage and re.search(r"://[^/@]*:[^/@]*@|[?&]password=", storage):
             say(f"--storage: {BARE}")
         args = parse_core(context.args)
-        seats = placed(args, gpus, workers, strict_gpus)
+        seats = placed(args, gpus, workers, per_gpu, strict_gpus)
         limits: dict[str, Any] = {"trials": trials, "budget": seconds("--budget", budget)}
         limits |= {"timeout": seconds("--trial-timeout", trial_timeout), "recycle": recycle}
         limits |= {"best": best, "final": final, "url": storage, "study": study}
@@ -125,17 +126,23 @@ def seconds(flag: str, text: str) -> float:
     return float(found[1]) * UNITS[found[2]]
 
 
-def placed(args: argparse.Namespace, gpus: int, workers: int, strict: bool) -> dict[str, Any]:
-    """{"workers", "threads", "devices"}: a worker a GPU or, without any, a core. Says so where
-    GPUs are fewer than asked; ValueError: `strict`, and they are."""
+def placed(
+    args: argparse.Namespace, gpus: int, workers: int, per_gpu: int, strict: bool
+) -> dict[str, Any]:
+    """{"workers", "threads", "devices"}: per_gpu workers a GPU, one if 0, or, without any, one a
+    core. Says so where GPUs are fewer than asked; ValueError: `strict`, and they are, or per_gpu
+    beside a number of workers."""
     from nodejepa_ext.workers.seats import cores, visible_gpus
 
     device = getattr(args, "device", "auto")
     if gpus and device not in ("auto", "cuda"):
         raise ValueError(f"--gpus {gpus} --device {device}: expected one of them, or --device cuda")
+    if per_gpu and workers:
+        text = f"--per-gpu {per_gpu}, --workers {workers}: expected one of them"
+        raise ValueError(text)
     found = visible_gpus() if device in ("auto", "cuda") else []
     use = found[: gpus or None]
-    count = workers or len(use) or cores()
+    count = workers or len(use) * max(per_gpu, 1) or cores()
     threads = args.threads or max(1, cores() // count)
     if len(use) < gpus:
         short = f"--gpus {gpus}: this machine has {len(use) or 'none'}"

@@ -3,8 +3,8 @@
 1. Positions come in where an edge joins nodes hardly more alike than chance: with noise, with weak
    signal, where likeness misleads; not with features that tell classes, nor without edges, nor
    in an embedded graph. No label has a say.
-2. Beside features they vary half as much after two hops, whatever the units of either; where a
-   graph has fewer, columns of zeros stand in; the features themselves stay as they are.
+2. Beside features they vary a share as much after two hops, whatever the units of either, half where
+   features say nothing and less as they say more; where a graph has fewer, columns of zeros stand in; the features themselves stay as they are.
 3. What was decided is kept: asked for, positions come in where features are good; 0 leaves them
    out. A graph without features has its own, as before.
 4. `auto` decides by the features alone, joins no neighbours beside positions, and takes own
@@ -24,7 +24,16 @@ from torch_geometric.utils import to_undirected
 
 import run_full
 from nodejepa_ext.graphs.graph import read_graph, structural_features
-from nodejepa_ext.graphs.positions import COLUMNS, SHARE, WEAK, beside, positions, weakness
+from nodejepa_ext.graphs.positions import (
+    COLUMNS,
+    LEAST,
+    SHARE,
+    WEAK,
+    beside,
+    positions,
+    weakness,
+    weight,
+)
 from nodejepa_ext.graphs.scaling import Scaling, prepared, remade
 from nodejepa_ext.graphs.source import Source, subject
 from nodejepa_ext.judging.tasks import split_edges
@@ -97,10 +106,18 @@ def test_weight() -> None:
         x = units * data.x
         both = beside(x, data, 8)
         assert torch.equal(both[:, :5], x)
-        assert spread(data, both[:, 5:]) == pytest.approx(SHARE * spread(data, x), rel=1e-4)
+        share = weight(run_full.likeness(Data(x=x, edge_index=data.edge_index)))
+        assert LEAST < share < SHARE
+        assert spread(data, both[:, 5:]) == pytest.approx(share * spread(data, x), rel=1e-4)
     where = positions(data, 8)
     ratio = both[:, 5:] / where
     assert torch.allclose(ratio, ratio[:1].expand_as(ratio), rtol=1e-3)  # one scale for all
+
+
+def test_weight_falls_as_features_say_more() -> None:
+    assert weight(0.25) == weight(0.5) == SHARE
+    assert weight(0.6) == pytest.approx(SHARE / 3)
+    assert weight(0.64) == weight(WEAK) == weight(0.9) == LEAST
 
 
 def test_small_graphs_have_fewer() -> None:

@@ -146,24 +146,32 @@ def test_strict_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "gpus", "workers", "device", "expected"),
+    ("found", "gpus", "workers", "per_gpu", "device", "expected"),
     [
-        (4, 0, 0, "auto", (4, ["0", "1", "2", "3"])),
-        (4, 2, 0, "auto", (2, ["0", "1"])),
-        (4, 2, 6, "cuda", (6, ["0", "1"])),
-        (1, 4, 0, "auto", (1, ["0"])),
-        (4, 0, 0, "cpu", (2, None)),
-        (0, 4, 0, "auto", (2, None)),
-        (0, 4, 5, "auto", (5, None)),
+        (4, 0, 0, 0, "auto", (4, ["0", "1", "2", "3"])),
+        (4, 2, 0, 0, "auto", (2, ["0", "1"])),
+        (4, 2, 0, 3, "auto", (6, ["0", "1"])),
+        (0, 0, 0, 3, "auto", (2, None)),
+        (4, 2, 6, 0, "cuda", (6, ["0", "1"])),
+        (1, 4, 0, 0, "auto", (1, ["0"])),
+        (4, 0, 0, 0, "cpu", (2, None)),
+        (0, 4, 0, 0, "auto", (2, None)),
+        (0, 4, 5, 0, "auto", (5, None)),
     ],
 )
 def test_placed(
-    found: int, gpus: int, workers: int, device: str, expected: Any, monkeypatch: Any
+    found: int,
+    gpus: int,
+    workers: int,
+    per_gpu: int,
+    device: str,
+    expected: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: found)
     monkeypatch.setattr("nodejepa_ext.workers.seats.cores", lambda: 2)
-    seats = placed(argparse.Namespace(device=device, threads=0), gpus, workers, False)
+    seats = placed(argparse.Namespace(device=device, threads=0), gpus, workers, per_gpu, False)
     assert (seats["workers"], seats["devices"]) == expected and seats["threads"] >= 1
 
 
@@ -339,6 +347,7 @@ def test_another_space_is_refused(swept: Swept, tmp_path: Path) -> None:
     [
         (["--gpus", "4", "--device", "cuda:1"], "--gpus 4 --device cuda:1: expected one of them"),
         (["--gpus", "2", "--device", "cpu"], "--gpus 2 --device cpu: expected one of them"),
+        (["--per-gpu", "2", "--workers", "3"], "--per-gpu 2, --workers 3: expected one of them"),
         (["--study", "mine"], "--storage and --study: expected both or neither"),
         (["--budget", "soon"], "--budget soon: expected a time above 0"),
         (["--trial-timeout", "0"], "--trial-timeout 0: expected a time above 0"),

@@ -395,6 +395,14 @@ def test_what_changed_is_refused(ext: Command, halted: Path, graph: Path, tmp_pa
     toml.write_text(text.replace("epochs = 100", "epochs = 400"))
     assert ext("train", "--resume", halted) == 2
     assert "config.toml: epochs: 100 -> 400 since the run began" in ext.err
+    toml.write_text(text)
+    other = {"fp32": "bf16", "bf16": "fp32"}[run_json(halted)["precision"]]
+    for key, value in {"device": "cuda:1", "precision": other}.items():
+        meta = run_json(halted)
+        (halted / "run.json").write_text(json.dumps(meta | {key: value}))
+        assert ext("train", "--resume", halted) == 2
+        assert f"{key}: {value.partition(':')[0]} -> {meta[key]} since the run began" in ext.err
+        (halted / "run.json").write_text(json.dumps(meta))
     toml.unlink()  # a process killed before it was written
     moved = tmp_path / "moved"
     shutil.copytree(graph, moved)
