@@ -3,8 +3,9 @@
 1. Positions come in where an edge joins nodes hardly more alike than chance: with noise, with weak
    signal, where likeness misleads; not with features that tell classes, nor without edges, nor
    in an embedded graph. No label has a say.
-2. Beside features they vary a share as much after two hops, whatever the units of either, half where
-   features say nothing and less as they say more; where a graph has fewer, columns of zeros stand in; the features themselves stay as they are.
+2. Beside features they vary a share as much after two hops, whatever the units of either: half
+   where features say nothing, less as they say more. Where a graph has fewer, columns of zeros
+   stand in; the features themselves stay as they are.
 3. What was decided is kept: asked for, positions come in where features are good; 0 leaves them
    out. A graph without features has its own, as before.
 4. `auto` decides by the features alone, joins no neighbours beside positions, and takes own
