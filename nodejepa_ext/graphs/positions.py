@@ -23,8 +23,7 @@ from run_full import Config, likeness
 
 COLUMNS = 16
 WEAK = 0.65  # of `likeness`: planted classes had .50 to .69, Photo, the least of the good, .73
-SHARE = 0.5  # of how much features vary: where they say nothing; 1 was no better
-LEAST = 0.1  # the same where features say much, and positions are asked for
+LEAST = 0.1  # of `weight`, for positions that are asked for where features say much
 HOPS = 2  # as many as the default encoder's layers average over
 
 
@@ -69,10 +68,10 @@ def wanted(asked: bool | None, preset: str) -> int | None:
 
 
 def weight(alike: float) -> float:
-    """How much positions vary, as a share of what features do, by their `likeness`: SHARE at chance
-    and below, less in proportion up to WEAK. With SHARE throughout, 5000 planted nodes whose 20
-    features each say a little (.60) fell from 90 to 79 (ablations/weak_features)."""
-    return max(SHARE * min((WEAK - alike) / (WEAK - 0.5), 1.0), LEAST)
+    """How much positions vary, as a share of what features do, by their `likeness`: as much at
+    chance and below, less by the square up to WEAK. Half as much cost 3 points beside noise, and
+    also 11 beside 20 features that each say a little (.60), see ablations/weak_features."""
+    return max(min((WEAK - alike) / (WEAK - 0.5), 1.0) ** 2, LEAST)
 
 
 def beside(x: Tensor, data: Data, k: int) -> Tensor:

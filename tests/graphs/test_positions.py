@@ -3,8 +3,8 @@
 1. Positions come in where an edge joins nodes hardly more alike than chance: with noise, with weak
    signal, where likeness misleads; not with features that tell classes, nor without edges, nor
    in an embedded graph. No label has a say.
-2. Beside features they vary a share as much after two hops, whatever the units of either: half
-   where features say nothing, less as they say more. Where a graph has fewer, columns of zeros
+2. Beside features they vary a share as much after two hops, whatever the units of either: all of
+   it where features say nothing, less as they say more. Where a graph has fewer, columns of zeros
    stand in; the features themselves stay as they are.
 3. What was decided is kept: asked for, positions come in where features are good; 0 leaves them
    out. A graph without features has its own, as before.
@@ -28,7 +28,6 @@ from nodejepa_ext.graphs.graph import read_graph, structural_features
 from nodejepa_ext.graphs.positions import (
     COLUMNS,
     LEAST,
-    SHARE,
     WEAK,
     beside,
     positions,
@@ -108,7 +107,7 @@ def test_weight() -> None:
         both = beside(x, data, 8)
         assert torch.equal(both[:, :5], x)
         share = weight(run_full.likeness(Data(x=x, edge_index=data.edge_index)))
-        assert LEAST < share < SHARE
+        assert LEAST < share < 1
         assert spread(data, both[:, 5:]) == pytest.approx(share * spread(data, x), rel=1e-4)
     where = positions(data, 8)
     ratio = both[:, 5:] / where
@@ -116,8 +115,8 @@ def test_weight() -> None:
 
 
 def test_weight_falls_as_features_say_more() -> None:
-    assert weight(0.25) == weight(0.5) == SHARE
-    assert weight(0.6) == pytest.approx(SHARE / 3)
+    assert weight(0.25) == weight(0.5) == 1.0
+    assert weight(0.56) == pytest.approx(0.36)
     assert weight(0.64) == weight(WEAK) == weight(0.9) == LEAST
 
 
