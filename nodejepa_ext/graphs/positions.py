@@ -71,7 +71,8 @@ def weight(alike: float) -> float:
     """How much positions vary, as a share of what features do, by their `likeness`: as much at
     chance and below, less by the square up to WEAK. Half as much cost 3 points beside noise, and
     also 11 beside 20 features that each say a little (.60), see ablations/weak_features."""
-    return max(min((WEAK - alike) / (WEAK - 0.5), 1.0) ** 2, LEAST)
+    little = (WEAK - alike) / (WEAK - 0.5)
+    return max(min(max(little, 0.0), 1.0) ** 2, LEAST)
 
 
 def beside(x: Tensor, data: Data, k: int) -> Tensor:
