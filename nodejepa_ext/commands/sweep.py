@@ -84,12 +84,7 @@ def sweep(
     with sentences(PROG, f"interrupted{KEPT}"):
         if dry_run:
             say("dry run: settings and spaces are read; nothing is run, nothing written")
-        if bool(storage) != bool(study):
-            raise ValueError("--storage and --study: expected both or neither")
-        if storage and drop_damaged:
-            raise ValueError("--drop-damaged: expected without --storage, for a journal in --out")
-        if storage and re.search(r"://[^/@]*:[^/@]*@|[?&]password=", storage):
-            say(f"--storage: {BARE}")
+        check_storage(storage, study, drop_damaged)
         args = parse_core(context.args)
         seats = placed(args, gpus, workers, per_gpu, strict_gpus)
         limits: dict[str, Any] = {"trials": trials, "budget": seconds("--budget", budget)}
@@ -100,6 +95,16 @@ def sweep(
         code = carry_out(own, seconds("--grace", grace), dry_run, as_json, drop_damaged)
     if code:
         raise typer.Exit(code)
+
+
+def check_storage(storage: str | None, study: str, drop_damaged: bool) -> None:
+    """Says where a password would be safer. ValueError: options that do not go together."""
+    if bool(storage) != bool(study):
+        raise ValueError("--storage and --study: expected both or neither")
+    if storage and drop_damaged:
+        raise ValueError("--drop-damaged: expected without --storage, for a journal in --out")
+    if storage and re.search(r"://[^/@]*:[^/@]*@|[?&]password=", storage):
+        say(f"--storage: {BARE}")
 
 
 def parse_core(argv: list[str]) -> argparse.Namespace:

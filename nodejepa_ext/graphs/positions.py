@@ -75,14 +75,22 @@ def weight(alike: float) -> float:
     return max(min(max(little, 0.0), 1.0) ** 2, LEAST)
 
 
-def beside(x: Tensor, data: Data, k: int) -> Tensor:
+def weight_of(data: Data) -> Tensor:
+    """`weight` of a graph, [] float64. It is estimated from some edges: another order of the nodes
+    has it a little otherwise."""
+    return torch.tensor(weight(likeness(data)), dtype=torch.float64)
+
+
+def beside(x: Tensor, data: Data, k: int, share: Tensor | None = None) -> Tensor:
     """x [N, F] and k positions, [N, F + k], zeros where the graph has fewer. Positions are scaled
     until they vary `share` times as much as x after two hops of averaging: positions hardly change
     from a node to the next, features that say little do, and would be averaged away beside them.
-    edge_index and, if any, edge_weight are data's. ValueError: as in `positions`."""
+    share: None: `weight_of` this graph. edge_index and, if any, edge_weight are data's. ValueError:
+    as in `positions`."""
     found = positions(data, k)
     found = F.pad(found, (0, k - found.shape[1]))
-    share = weight(likeness(Data(x=x, edge_index=data.edge_index)))
+    if share is None:
+        share = weight_of(Data(x=x, edge_index=data.edge_index))
     bare = Data(x=x[:, :0], edge_index=data.edge_index, edge_weight=data.edge_weight)
     graph = run_full.Graph.of(bare, Config(device="cpu"))
 
@@ -90,5 +98,5 @@ def beside(x: Tensor, data: Data, k: int) -> Tensor:
         smooth = graph.average(columns, HOPS)
         return (smooth - smooth.mean(0)).norm()
 
-    scale = share * spread(x) / spread(found).clamp(min=1e-12)
+    scale = float(share) * spread(x) / spread(found).clamp(min=1e-12)
     return torch.cat([x, scale * found], 1)

@@ -19,7 +19,7 @@ from nodejepa_ext.graphs.graph import (
     rule_for,
     structural_features,
 )
-from nodejepa_ext.graphs.positions import COLUMNS, beside, count, weakness
+from nodejepa_ext.graphs.positions import COLUMNS, beside, count, weakness, weight_of
 
 
 class Scaling(NamedTuple):
@@ -29,6 +29,7 @@ class Scaling(NamedTuple):
     mean: Tensor | None = None  # [F] float64, for columns alone
     scale: Tensor | None = None  # [F] float64, inf where the training graph's column is constant
     positions: int = 0  # columns put beside the features, see `positions.beside`
+    weight: Tensor | None = None  # [] float64, of those columns: as the training graph had it
 
     @classmethod
     def fit(cls, x: Tensor | None, rule: str = "auto") -> Scaling:
@@ -63,13 +64,14 @@ class Scaling(NamedTuple):
             x = ((x - self.mean) / self.scale).float()
         data = Data(x=x, edge_index=edges, edge_weight=graph.data.edge_weight)
         if self.positions:
-            data.x = beside(x, data, self.positions)
+            data.x = beside(x, data, self.positions, self.weight)
         data.positions = x.shape[1] if self.rule == "structural" else self.positions
         return data
 
     def tensors(self) -> dict[str, Tensor]:
         """What belongs into a file of weights, by name."""
         found = {"scaling.mean": self.mean, "scaling.scale": self.scale}
+        found["scaling.weight"] = self.weight
         return {name: t for name, t in found.items() if t is not None}
 
 
@@ -92,7 +94,7 @@ def prepared(
         notices.append(f"{why}: {k} positions are put beside them")
     if not k:
         return scaling, data, notices
-    scaling = scaling._replace(positions=k)
+    scaling = scaling._replace(positions=k, weight=weight_of(data))
     return scaling, scaling.prepare(graph), notices
 
 

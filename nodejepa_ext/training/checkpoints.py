@@ -43,6 +43,11 @@ UNSOUND = (
 )
 
 
+def circumstances(cfg: Config) -> dict[str, Any]:
+    """{"versions", "device", "precision"} of a run here."""
+    return {"versions": versions("safetensors"), **place(cfg)}
+
+
 def same_place(folder: Path, meta: dict[str, Any], cfg: Config, say: Callable[[str], None]) -> None:
     """Says with which other versions the run of run.json began. ValueError: it began on another
     kind of device, or in another precision, than it would go on here."""
@@ -244,12 +249,14 @@ def scaling_of(rule: str, features: int, tensors: Tensors, positions: int = 0) -
     features -= positions
     if positions and (features < 1 or rule == "structural"):
         raise ValueError(f"positions = {positions}: expected fewer than there are features")
-    found = {name: tensors.pop(f"scaling.{name}", None) for name in ("mean", "scale")}
-    wanted = [features] if rule == "columns" else None
+    found = {name: tensors.pop(f"scaling.{name}", None) for name in ("mean", "scale", "weight")}
+    wide = [features] if rule == "columns" else None
+    wanted = {"mean": wide, "scale": wide, "weight": [] if positions else None}
     for name, tensor in found.items():
         shape = None if tensor is None else list(tensor.shape)
-        if shape != wanted:
-            raise ValueError(f"scaling.{name}: {shape}, expected {wanted} for the rule {rule!r}")
+        if shape != wanted[name]:
+            text = f"expected {wanted[name]} for the rule {rule!r} and {positions} positions"
+            raise ValueError(f"scaling.{name}: {shape}, {text}")
     return Scaling(rule, **found, positions=positions)
 
 

@@ -33,6 +33,7 @@ from nodejepa_ext.records import Damaged, one_line
 from nodejepa_ext.training import batches
 from nodejepa_ext.training.checkpoints import (
     Checkpoints,
+    circumstances,
     encoder_of,
     same_place,
     scaling_of,
@@ -44,8 +45,6 @@ from nodejepa_ext.training.memory import check_memory, memory_errors
 from nodejepa_ext.training.ranks import ALONE, Alone
 from nodejepa_ext.training.settings import toml_of
 from nodejepa_ext.training.stopping import label_free, patience
-from nodejepa_ext.workers.machine import versions
-from nodejepa_ext.workers.seats import place
 from run_full import Config, EpochHook, Result, RunError, TrainState
 
 __all__ = ["Model", "Source", "atomic", "load_model", "resume", "source_graph", "start", "vacant"]
@@ -259,13 +258,9 @@ class Run:
         """run.json, the first file. OSError: it cannot be written."""
         graph, source = self.ready.graph, self.ready.source
         n, f = self.data.x.shape
-        self.meta |= {
-            "format": FORMAT,
-            "versions": versions("safetensors"),
-            "checkpoint_every": every,
-        }
+        self.meta |= {"format": FORMAT, "checkpoint_every": every, **circumstances(self.cfg)}
         self.meta |= {"seed": self.cfg.seed, "threads": torch.get_num_threads()}
-        self.meta |= {"notices": graph.notices, **place(self.cfg)}
+        self.meta["notices"] = graph.notices
         self.meta["settings"] = asdict(self.cfg) | asdict(self.parts)
         if self.batch_nodes:
             self.meta["settings"]["batch_nodes"] = self.batch_nodes

@@ -85,10 +85,8 @@ def save(model: Pretrained, folder: Path, trained: str, *, overwrite: bool = Fal
             raise FileExistsError(text)
         if not overwrite:
             raise FileExistsError(f"{text}; --overwrite replaces")
-    tensors = {k: t.cpu().contiguous() for k, t in model.encoder.state_dict().items()}
-    for name in ("mean", "scale"):
-        if (value := getattr(model.scaling, name)) is not None:
-            tensors[f"scaling.{name}"] = value.cpu().contiguous()
+    tensors = model.encoder.state_dict() | model.scaling.tensors()
+    tensors = {k: t.cpu().contiguous() for k, t in tensors.items()}
     settings: dict[str, Any] = {"model_type": TYPE, "config": asdict(model.cfg)}
     settings["config"]["device"] = "auto"
     settings["features"] = model.features
