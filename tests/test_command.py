@@ -232,7 +232,10 @@ def test_the_title_of_validation_only(tmp_path: Path) -> None:
     assert not any("test" in row for row in results(tmp_path)["rows"])
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow), (signal.SIGINT, 130)],
+)
 def test_signals_keep_finished_seeds(number: signal.Signals, code: int, tmp_path: Path) -> None:
     argv = [*FAST, "--epochs", "40", "--seeds", "500", "--out", str(tmp_path)]
     process = subprocess.Popen(

@@ -50,7 +50,13 @@ def load(name: str) -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(path, id=path.stem, marks=[] if path.stem == "own_graph" else pytest.mark.slow)
+        for path in SCRIPTS
+    ],
+)
 def test_scripts_run(script: Path, tmp_path: Path) -> None:
     assert PROMISED[script.stem] in run(script, folder=tmp_path)
     assert not any(tmp_path.iterdir())  # nothing is left where the reader stands

@@ -67,6 +67,7 @@ def test_a_dry_run_measures(tmp_path: Path) -> None:
     assert "figures mean nothing" in str(text) and "6 checks, 0 not as expected" in str(text)
 
 
+@pytest.mark.slow
 def test_equality_of_presets_parts_and_objectives(place: Place) -> None:
     few = ("card", "gat, [REG]", "own features", "laplacian", "bfs mask", "subgraphs", *OBJECTIVES)
     rows = {row["case"]: row for row in gpu_steps.equality(place)}

@@ -71,6 +71,7 @@ def test_bad_usage_exits_2() -> None:
     assert call("plot").exit_code == 2
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="SIGINT to another process")
 def test_ctrl_c_exits_130() -> None:
     command = [sys.executable, "-m", "nodejepa_ext", "bench", "--graphs", "cora"]
@@ -214,6 +215,7 @@ def test_bench_compares_medians(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [r["share_of_textbook_peak"] for r in rows] == [0.25, 2, 1, None]
 
 
+@pytest.mark.slow
 def test_a_failed_measurement_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     said = bench.spawn(bench.TEXTBOOK, "no such graph", 1, "none")
     assert "no such graph" in said["error"]

@@ -61,6 +61,7 @@ def planted(what: str, folder: Path) -> str:
     return (done.stdout.splitlines() or [done.stderr])[-1]
 
 
+@pytest.mark.slow
 def test_a_planted_fault_is_counted(tmp_path: Path) -> None:
     """Of two cases the first is converted to an .npz, the other to a folder."""
     what = "a = sound(path, notices); a['x'] = a['x'] + ('made' in str(path)); return a"

@@ -112,7 +112,9 @@ def test_what_is_said(case: str) -> None:
     assert told["sound"] or len(sentences) == 1
 
 
-@pytest.mark.parametrize("case", PRINTED)
+@pytest.mark.parametrize(
+    "case", [*[*PRINTED][:2], *(pytest.param(c, marks=pytest.mark.slow) for c in [*PRINTED][2:])]
+)
 def test_what_a_script_prints(case: str, tmp_path: Path) -> None:
     code, text = PRINTED[case]
     script = OWN / case / "case.py"

@@ -387,7 +387,7 @@ def figures(answer: dict[str, Any]) -> list[dict[str, Any]]:
     return [{k: v for k, v in row.items() if k != "cpu_seconds"} for row in answer["rows"]]
 
 
-@pytest.mark.parametrize("bad", [10**6, -7])
+@pytest.mark.parametrize("bad", [10**6, pytest.param(-7, marks=pytest.mark.slow)])
 def test_test_labels_out_of_range(work: Any, cfg: Config, data: Data, bad: int) -> None:
     spoilt = data.clone()
     spoilt.y[data.test_mask] = bad

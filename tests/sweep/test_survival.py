@@ -209,6 +209,7 @@ def check_rounds(found: list[FrozenTrial]) -> None:
     assert runs and len(runs) == len(set(runs)) == 2 * len({of for of, _ in runs})
 
 
+@pytest.mark.slow
 def test_killed_worker(tmp_path: Path) -> None:
     killed: list[int] = []
 

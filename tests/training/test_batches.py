@@ -412,6 +412,7 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tables(tmp_path_factory.mktemp("graphs") / "mine")
 
 
+@pytest.mark.slow
 def test_killed_and_resumed(ext: Command, graph: Path, tmp_path: Path) -> None:
     options = ["--preset", "card", "--encoder", "gcn", "--bfs-mask", "--batch-nodes", "70"]
     rng = random.Random(3)

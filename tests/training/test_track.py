@@ -90,6 +90,7 @@ def check_rows(out: Path, rows: list[dict[str, Any]]) -> None:
     assert [{k: v for k, v in row.items() if k != "timestamp"} for row in rows] == kept
 
 
+@pytest.mark.slow
 def test_rows(ext: Command, graph: Path, store: Path, tmp_path: Path) -> None:
     out = tmp_path / "first"
     assert ext("train", graph, "--out", out, *SHORT, *TRACK) == 0, ext.err
@@ -129,6 +130,7 @@ def killed(
     yield out, copy
 
 
+@pytest.mark.slow
 def test_killed_and_resumed(ext: Command, killed: tuple[Path, Path], store: Path) -> None:
     out, _ = killed
     assert ext("train", "--resume", out) == 0, ext.err
@@ -137,6 +139,7 @@ def test_killed_and_resumed(ext: Command, killed: tuple[Path, Path], store: Path
     check_rows(out, rows)
 
 
+@pytest.mark.slow
 def test_runs_of_one_name(ext: Command, graph: Path, store: Path, tmp_path: Path) -> None:
     graph = Path(shutil.copytree(graph, tmp_path / "shared"))
     one, two = tmp_path / "one" / "r", tmp_path / "two" / "r"

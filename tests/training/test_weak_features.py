@@ -49,6 +49,7 @@ def command(*argv: object) -> str:
     return done.stderr
 
 
+@pytest.mark.slow
 def test_train_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NODEJEPA_CACHE", str(tmp_path / "cache"))
     graph, out, plain = tables(tmp_path / "g"), tmp_path / "r", tmp_path / "plain"
