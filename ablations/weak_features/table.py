@@ -6,7 +6,14 @@ import json
 from collections import defaultdict
 from pathlib import Path
 
-ARMS = ("ours", "without positions", "FastRP", "FastRP on features")
+ARMS = (
+    "ours",
+    "ours, half, linear",
+    "ours, half",
+    "without positions",
+    "FastRP",
+    "FastRP on features",
+)
 Found = dict[str, dict[str, dict[int, float]]]  # graph -> arm -> seed -> %
 
 
