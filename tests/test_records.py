@@ -34,12 +34,15 @@ from nodejepa_ext.commands import app
 
 ROOT = Path(__file__).resolve().parents[1]
 ABLATIONS = ROOT / "ablations"
-REPORTS = sorted(ABLATIONS.rglob("report.json"))
+ALL = sorted(ABLATIONS.rglob("report.json"))
+PEERS = ABLATIONS / "peers" / "report.json"  # of `compare`
+REPORTS = [path for path in ALL if path != PEERS]
 READMES = sorted(ABLATIONS.rglob("README.md"))
 RECORDS = [p.parent for p in READMES if p.parent != ABLATIONS]
 OTHERWISE = {"speed": "bench.json", "sweep": "final_results.json"}  # what a command writes itself
 FILES = sorted(ABLATIONS.rglob("*.jsonl"))
-ABLATE = ("augmentation", "collapse", "encoder", "family", "masking", "positional", "headline")
+ABLATE = ("augmentation", "collapse", "encoder", "family", "jepa_parts", "masking", "positional")
+ABLATE += ("headline",)
 LINES = [
     (name, line)
     for name in ABLATE
@@ -48,6 +51,7 @@ LINES = [
 ]
 SETTINGS = set(asdict(run_full.Config()))
 PLANNED = {"kind", "final", "parts", "revisions"}  # of a job, by `ablate`
+COMPARED = {"method", "kind", "settings", "sha256", "tasks", "final", "revisions"}  # by `compare`
 
 
 def called(path: Path) -> str:
@@ -87,7 +91,8 @@ def test_rows_have_one_format(path: Path) -> None:
         assert row.get("rounding", "older") == "older"
         assert not row.keys() & {"config", "hash", "method", "name", "setting", "trial"}
         config, parts = job.get("config", {}), PLANNED if by_ablate else set()
-        assert job.keys() - {"config"} == {"graph", "arm", "seed"} | parts
+        parts = COMPARED if path.parent == PEERS.parent else parts
+        assert job.keys() - {"config", "dev"} == {"graph", "arm", "seed"} | parts
         assert config.keys() <= SETTINGS and config.get("skip", "none") in ("none", "linear")
         if by_ablate:
             assert config.keys() | ADDED.keys() == SETTINGS
@@ -115,7 +120,22 @@ def test_reports_agree_with_their_rows(path: Path) -> None:
                 assert line["against"]["difference"] == pytest.approx(np.mean(gaps))
 
 
-@pytest.mark.parametrize("path", REPORTS, ids=lambda path: str(path.parent.name))
+def test_peers() -> None:
+    found, rows = json.loads(PEERS.read_text()), rows_of(PEERS.parent)
+    shown = (ROOT / "README.md").read_text().splitlines()
+    for graph, part in found["graphs"].items():
+        assert part["measure"] == "test"
+        for line in part["methods"]:
+            own = [r for r in rows if (r["graph"], r["arm"]) == (graph, line["method"])]
+            assert line["test"]["n"] == len(own) > 0 and not line["missing"]
+            test = 100 * np.array([row["test"] for row in own])
+            assert 100 * line["test"]["mean"] == pytest.approx(test.mean())
+            place = 2 + [*run_full.GRAPHS].index(graph)
+            for cells in (text.split("|") for text in shown if f"| `{line['method']}` " in text):
+                assert f" {test.mean():.1f}" in cells[place]
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: str(path.parent.name))
 def test_readmes_show_their_reports(path: Path) -> None:
     record = next(p for p in path.parents if p.parent.name == "ablations")
     shown = (record / "README.md").read_text()
