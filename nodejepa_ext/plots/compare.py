@@ -1,7 +1,8 @@
 """The picture of a comparison: a panel a graph, accuracy against CPU seconds, a point a method.
 
 Drawn from the report that `nodejepa-ext compare` keeps, so that it needs no torch. Quoted figures
-are hollow; what costs less than a tenth of a second stands at that.
+are hollow; what costs less than a tenth of a second stands at that. Intervals are drawn of three
+seeds or more: of two they say nothing but that.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 LEAST = 0.1  # CPU seconds, of a logarithmic axis
+FEW = 3  # seeds, below which no interval is drawn
 OURS = "ours"
 LABELS = {
     "test": "test accuracy, %",
@@ -50,14 +52,14 @@ def draw(found: dict[str, Any], path: Path) -> Path | None:
     return save(figure, path)
 
 
-def points_of(part: dict[str, Any]) -> list[tuple[str, float, float, float, float]]:
-    """Method, CPU seconds, mean, and how far its interval goes to either side, in %."""
+def points_of(part: dict[str, Any]) -> list[tuple[str, float, float, float, int]]:
+    """Method, CPU seconds, mean, how far its interval goes to either side, in %, and seeds."""
     points = []
     for line in part["methods"]:
         figure = line.get(part["measure"])
         if figure is None or line["cpu_seconds"] is None:
             continue
-        half = 0.0 if figure["low"] is None else 100 * (figure["high"] - figure["mean"])
+        half = 100 * (figure["high"] - figure["mean"]) if figure["n"] >= FEW else 0.0
         seconds = max(line["cpu_seconds"], LEAST)
         points.append((line["method"], seconds, 100 * figure["mean"], half, figure["n"]))
     return points
@@ -77,9 +79,8 @@ def draw_graph(
     axes: Axes, graph: str, part: dict[str, Any], looks: dict[str, dict[str, Any]]
 ) -> None:
     """One panel."""
-    for name, seconds, mean, half, n in points_of(part):
-        label = f"{name}, n = {n}"
-        axes.errorbar([seconds], [mean], [half], ls="", capsize=2, lw=1, label=label, **looks[name])
+    for name, seconds, mean, half, _ in points_of(part):
+        axes.errorbar([seconds], [mean], [half], ls="", capsize=2, lw=1, label=name, **looks[name])
     for quote in part["quoted"]:
         look: Any = dict(ls="", marker="o", mfc="none", color=MUTED, ms=5)
         at = [quote["cpu_seconds"]], [100 * quote["accuracy"]]
@@ -88,7 +89,8 @@ def draw_graph(
     axes.xaxis.set_major_formatter("{x:g}")
     axes.set_xlabel("CPU seconds of embedding")
     axes.set_ylabel(LABELS[part["measure"]])
-    axes.set_title(NAMES.get(graph, graph), fontsize=10)
+    seeds = max((n for *_, n in points_of(part)), default=0)
+    axes.set_title(f"{NAMES.get(graph, graph)}, n = {seeds}", fontsize=10)
     axes.grid(alpha=0.25, lw=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=8)
