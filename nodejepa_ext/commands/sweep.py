@@ -55,7 +55,7 @@ def sweep(
     workers: Annotated[
         int, who("--workers", "Processes; 0: one a GPU, or a core.", min=0, max=MOST)
     ] = 0,
-    per_gpu: Annotated[int, who("--per-gpu", "Workers of each GPU.", min=0, max=MOST)] = 0,
+    per_gpu: Annotated[int, who("--per-gpu", "Workers a GPU; 0: one.", min=0, max=MOST)] = 0,
     strict_gpus: Annotated[bool, who("--strict-gpus", "Exit 2 where GPUs are fewer.")] = False,
     trial_timeout: Annotated[str, who("--trial-timeout", "Of one trial: 90s, 30m, 2h.")] = "2h",
     recycle: Annotated[int, who("--recycle", "Trials until a worker is replaced.", min=0)] = 50,
