@@ -41,7 +41,7 @@ READMES = sorted(ABLATIONS.rglob("README.md"))
 RECORDS = [p.parent for p in READMES if p.parent != ABLATIONS]
 OTHERWISE = {"speed": "bench.json", "sweep": "final_results.json"}  # what a command writes itself
 FILES = sorted(ABLATIONS.rglob("*.jsonl"))
-ABLATE = ("augmentation", "collapse", "encoder", "family", "masking", "positional")
+ABLATE = ("augmentation", "collapse", "encoder", "family", "jepa_parts", "masking", "positional")
 ABLATE += ("headline",)
 LINES = [
     (name, line)
