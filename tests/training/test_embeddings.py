@@ -79,7 +79,8 @@ def csv_of(path: Path) -> tuple[list[str], Floats]:
 
 
 def test_training_graph(folder: Path) -> None:
-    kept = np.load(folder / "run/embeddings.npz", allow_pickle=False)
+    with np.load(folder / "run/embeddings.npz", allow_pickle=False) as file:
+        kept = dict(file)
     for suffix in embeddings.SUFFIXES:
         out = folder / f"emb{suffix}"
         done = call(folder / "run", "--out", out)
@@ -87,7 +88,8 @@ def test_training_graph(folder: Path) -> None:
     ids, z = csv_of(folder / "emb.csv")
     assert ids == kept["node_id"].tolist() == [f"v{i}" for i in range(60)]
     table = parquet.read_table(folder / "emb.parquet")
-    found = np.load(folder / "emb.npz", allow_pickle=False)
+    with np.load(folder / "emb.npz", allow_pickle=False) as file:
+        found = dict(file)
     assert table["id"].to_pylist() == found["node_id"].tolist() == ids
     columns = np.stack([table[f"z{i}"].to_numpy() for i in range(4)], 1)
     for array in z, columns, found["z"], np.load(folder / "emb.npy", allow_pickle=False):
