@@ -26,6 +26,7 @@ from nodejepa_ext.sweep.sealed import (
     survey,
     unsealed,
 )
+from nodejepa_ext.sweep.words import listed
 
 LARGEST = 1 << 34  # bytes of a journal
 MESSAGE = "its records in the journal were damaged"
@@ -66,7 +67,7 @@ def rebuild(path: Path) -> str:
         file.write(read_bytes(path, LARGEST))
     with atomic(path) as file:
         file.write(b"".join(made))
-    numbers = ", ".join(str(i + 1) for i in bad[:10]) + ", ..." * (len(bad) > 10)
+    numbers = listed([i + 1 for i in bad])
     lost = f"trials that run again: {', '.join(dropped)}" if dropped else "no trial was lost by it"
     return f"{path}: rebuilt without damaged line {numbers}, kept as {aside.name}; {lost}"
 

@@ -5,6 +5,7 @@ Kept apart from `report`, which gathers what is said here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from nodejepa_ext.sweep.kept import ACCURACIES
@@ -46,7 +47,7 @@ def sentences(part: Report) -> list[str]:
     """What the tables do not say: winner, winner's curse, base, importances, ranks, test."""
     objective, winner, text = part["plan"]["objective"], part["winner"], []
     if winner:
-        so_far = " so far: the rounds are unfinished" * part["rounds"]["unfinished"]
+        so_far = " so far: the rounds are unfinished" if part["rounds"]["unfinished"] else ""
         by = "fresh seeds" if winner["by"] == "rounds" else "search, no fresh seeds being planned"
         text.append(f"Winner: trial {winner['number']}, by the {by}{so_far}.")
     if found := part["winners_curse"]:
@@ -81,12 +82,18 @@ def sentences(part: Report) -> list[str]:
     return [*text, *([f"Unfinished: {left}."] if (left := open_ends(part)) else [])]
 
 
+def listed(numbers: Sequence[int]) -> str:
+    """The first ten, and whether there are more."""
+    text = ", ".join(map(str, numbers[:10]))
+    return f"{text}, ..." if len(numbers) > 10 else text
+
+
 def open_ends(part: Report) -> str:
     """What of a graph is still to be run, or was given up; "": nothing."""
     parts = []
     for phase, kinds in part.get("unfinished", {}).items():
         for kind, numbers in kinds.items():
-            some = ", ".join(map(str, numbers[:10])) + ", ..." * (len(numbers) > 10)
+            some = listed(numbers)
             told = f"{kind} after {MOST} attempts" if kind == GIVEN_UP else kind
             parts.append(f"{phase}: {len(numbers)} {told} (trial {some})")
     if part["rounds"]["unfinished"] and "rounds" not in part.get("unfinished", {}):
