@@ -58,7 +58,7 @@ def same_place(folder: Path, meta: dict[str, Any], cfg: Config, say: Callable[[s
     begun = {name: meta.get(name, now).partition(":")[0] for name, now in here.items()}
     if changed := differences(begun, here):
         text = "since the run began; it goes on where it began, or on a machine like that"
-        raise ValueError(f"{folder}: {'; '.join(changed)} {text}")
+        raise ValueError(f"{folder / 'run.json'}: {'; '.join(changed)} {text}")
 
 
 def write(path: Path, payload: bytes | memoryview | str) -> str:
