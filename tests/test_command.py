@@ -192,6 +192,7 @@ def here(out: Path, *argv: str) -> list[dict[str, Any]]:
     return [{k: v for k, v in row.items() if k != "cpu_seconds"} for row in rows]
 
 
+@pytest.mark.slow
 def test_quick_says_what_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = here(tmp_path, "--mask", "0.4")
     assert "these figures mean nothing" in capsys.readouterr().out
@@ -201,6 +202,7 @@ def test_quick_says_what_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert [len(row["curve"]) for row in rows if row["method"] == "best"] == [2]
 
 
+@pytest.mark.slow
 def test_validation_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -232,10 +234,8 @@ def test_the_title_of_validation_only(tmp_path: Path) -> None:
     assert not any("test" in row for row in results(tmp_path)["rows"])
 
 
-@pytest.mark.parametrize(
-    ("number", "code"),
-    [pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow), (signal.SIGINT, 130)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_signals_keep_finished_seeds(number: signal.Signals, code: int, tmp_path: Path) -> None:
     argv = [*FAST, "--epochs", "40", "--seeds", "500", "--out", str(tmp_path)]
     process = subprocess.Popen(

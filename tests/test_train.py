@@ -449,7 +449,7 @@ def test_statistics_of_the_target_come_by_the_average_alone(cfg: Config, data: D
 
 
 def test_it_learns(cfg: Config, data: Data) -> None:
-    long = replace(cfg, epochs=60, hidden=32, out=32)
+    long = replace(cfg, epochs=60, hidden=32, out=32, eval_every=30)
     trained = [train(replace(long, seed=s), data) for s in range(3)]
     raw = run_full.linear_probe(data.x, data).val
     assert sum(r.val for r in trained) / 3 > raw

@@ -206,6 +206,7 @@ def test_arms_of_a_seed_begin_alike(data: Data, cfg: Config) -> None:
     assert losses[0][0] == losses[1][0] and losses[0][1] != losses[1][1]
 
 
+@pytest.mark.slow
 def test_finished_rows_are_kept(finished: Path, tmp_path: Path) -> None:
     out = copy(finished, tmp_path / "out")
     before = (out / "rows.jsonl").read_bytes()

@@ -87,6 +87,7 @@ def shown(folder: Path) -> str:
     return capture.get()
 
 
+@pytest.mark.slow
 def test_changed_reports(tmp_path: Path) -> None:
     found = whole()
     (tmp_path / "best.toml").touch()

@@ -290,6 +290,7 @@ fill(limited, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)))
 """
 
 
+@pytest.mark.slow
 def test_full_disk(tmp_path: Path) -> None:
     folders = [tmp_path / "small", tmp_path / "limited"]
     for folder in folders:
@@ -604,6 +605,7 @@ def test_owners_keys_and_late_answers(tmp_path: Path, server: Server, kind: str)
         assert study.trials[1].user_attrs["outcome"] == "lost"
 
 
+@pytest.mark.slow
 def test_postgres_read_only(tmp_path: Path, url: str) -> None:
     with pytest.raises(ValueError, match="no sweep was ever run there"):
         opened(tmp_path, url, read_only=True)

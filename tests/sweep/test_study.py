@@ -260,6 +260,7 @@ def test_more_trials_after_the_rounds_are_declined(swept: Swept) -> None:
     assert files(swept.out) == before
 
 
+@pytest.mark.slow
 def test_final(swept: Swept, tmp_path: Path) -> None:
     out = shutil.copytree(swept.out, tmp_path / "out")
     for _ in range(2):  # the second time scores nothing

@@ -482,6 +482,7 @@ def continued(labour: Labour, records: list[bytes]) -> None:
     check_rounds(trials(out, "cora/final"))
 
 
+@pytest.mark.slow
 def test_killed_after_some_records(labour: Labour, small: list[bytes]) -> None:
     for count in (1, 3, len(small) // 2, len(small) - 1):
         continued(labour, small[:count])
@@ -511,6 +512,7 @@ def authors(journal: bytes) -> set[str]:
     return {json.loads(line)["worker_id"] for line in journal.split(b"\n")[:-1]}
 
 
+@pytest.mark.slow
 def test_second_supervisor(labour: Labour) -> None:
     labour.order(cora_0=["wait"])
     argv = [*FEW, "--trials", "8", "--workers", "1"]

@@ -422,6 +422,7 @@ def test_killed_and_resumed(ext: Command, graph: Path, tmp_path: Path) -> None:
             break
 
 
+@pytest.mark.slow
 def test_a_run(ext: Command, graph: Path, tmp_path: Path) -> None:
     out = tmp_path / "r"
     assert ext("train", graph, "--out", out, *SHORT, "--batch-nodes", "70") == 0, ext.err

@@ -309,7 +309,8 @@ def wait_for(out: Path, rows: int) -> None:
         time.sleep(0.005)
 
 
-@pytest.mark.parametrize("victim", [pytest.param(0, marks=pytest.mark.slow), 1])
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
 def test_killed_and_resumed(run: Commands, graph: Path, whole: Path, victim: int) -> None:
     out = run.folder / "rank0/out"
     run.start(2, "train", graph, "--out", "out", *LONG)

@@ -154,7 +154,11 @@ def test_runs_of_one_name(ext: Command, graph: Path, store: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("broken", "unable to open database file"), ("my_system", "not allowed")]
+    ("name", "said"),
+    [
+        pytest.param("broken", "unable to open database file", marks=pytest.mark.slow),
+        ("my_system", "not allowed"),
+    ],
 )
 def test_what_fails(
     ext: Command, graph: Path, store: Path, tmp_path: Path, name: str, said: str
@@ -175,6 +179,7 @@ def without(*argv: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=ENV, cwd=ROOT, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_without_the_package(graph: Path, tmp_path: Path) -> None:
     done = without(graph, "--out", tmp_path / "r", *SHORT, *TRACK)
     assert done.returncode == 2 and not (tmp_path / "r").exists()
