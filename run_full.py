@@ -275,15 +275,15 @@ def likeness(data: Data) -> float:
     return float(((ours > others).float() + (ours == others).float() / 2).mean())
 
 
-def recipe(data: Data) -> Config:
+def recipe(data: Data, most_joined: int = MOST_JOINED) -> Config:
     """`best` for any graph, x [N, F] dense or CSR. What it decides takes x and edges alone: square
-    roots of features where none is negative; neighbours where features are words; own features
-    beside the propagated ones where edges join nodes that are less alike than chance."""
+    roots of features where none is negative; neighbours where features are words, up to most_joined
+    nodes; own features beside the propagated ones where edges join nodes less alike than chance."""
     cfg = BEST
     x = data.x.to_dense().float().cpu()
     if x.numel() and x.min() >= 0:
         cfg = replace(cfg, transform="root")
-    if len(x) <= MOST_JOINED and words(x) is not None:
+    if len(x) <= most_joined and words(x) is not None:
         weight = round(SHARE * max(float(edge_weights(data).sum()) / len(x), 1.0), 2)
         cfg = replace(cfg, neighbours=JOINED, neighbour_weight=weight)
     if likeness(data) < 0.5:

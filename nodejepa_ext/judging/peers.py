@@ -23,8 +23,9 @@ import run_full
 from nodejepa_ext.judging.baselines import fastrp
 from nodejepa_ext.judging.draws import seeded
 from nodejepa_ext.judging.encoders import cca_ssg, dgi, vgae
+from nodejepa_ext.training import similar
 from nodejepa_ext.training.settings import preset_for
-from run_full import GRAPHS, Config, Graph
+from run_full import GRAPHS, Config
 
 Settings = dict[str, Any]
 HOPS = [2, 1, 3, 5, 8]  # of SGC, the published first
@@ -92,7 +93,8 @@ def node_jepa(data: Data, seed: int, **config: Any) -> Tensor:
     """`run_full.train` by a Config of these fields, without labels: the last epoch's z [N, D].
     RunError 7: it diverged."""
     bare = Data(x=data.x, edge_index=data.edge_index, edge_weight=data.edge_weight)
-    return run_full.train(Config(**config, seed=seed), bare).z
+    cfg = Config(**config, seed=seed)
+    return run_full.train(cfg, bare, graph=similar.graph_of(bare, cfg)).z
 
 
 # On x and the graph as they came, or as our encoder takes them in
@@ -119,7 +121,7 @@ def sgc_joined(subject: Subject) -> Settings | str:
 
 def sgc(data: Data, seed: int, hops: int, **fields: Any) -> Tensor:
     """x [N, F] after so many steps of D^-1/2 (A + I) D^-1/2; fields: of Config."""
-    graph = Graph.of(data, Config(device="cpu", **fields))
+    graph = similar.graph_of(data, Config(device="cpu", **fields))
     return graph.average(graph.x.to_dense(), hops)
 
 
@@ -127,7 +129,8 @@ def fastrp_on(data: Data, seed: int, neighbours: int = 0, neighbour_weight: floa
     """`fastrp` with its defaults, z [N, 512]."""
     if neighbours:
         bare = Data(x=data.x, edge_index=data.edge_index, edge_weight=data.edge_weight).cpu()
-        data = run_full.join_neighbours(bare, neighbours, neighbour_weight)
+        cfg = Config(neighbours=neighbours, neighbour_weight=neighbour_weight)
+        data = similar.joined(bare, cfg)
     return fastrp(data, seed=seed)
 
 

@@ -23,6 +23,7 @@ from torch_geometric.data import Data
 
 import run_full
 from nodejepa_ext.parts.choice import Parts
+from nodejepa_ext.training import similar
 from nodejepa_ext.training.memory import SEEN
 from nodejepa_ext.training.passes import Passes
 from run_full import Config, Embedder, Graph, Layer, Result, Sampler, TrainState, matrix, product
@@ -138,7 +139,7 @@ def prepared(cfg: Config, data: Data, batch_nodes: int) -> Prepared:
     if 0 < batch_nodes < len(data.x):
         parts = Subgraphs(cfg, data, batch_nodes)
         return Prepared(parts.sample, parts.embed)
-    graph = Graph.of(data, cfg)
+    graph = similar.graph_of(data, cfg)
     return Prepared(lambda step: graph, lambda encoder: run_full.embed(encoder, graph))
 
 
@@ -193,7 +194,7 @@ def joined_for(cfg: Config, data: Data) -> Data:
     data = copy.copy(data).cpu()
     if not cfg.neighbours:
         return data
-    return run_full.join_neighbours(data, cfg.neighbours, cfg.neighbour_weight)
+    return similar.joined(data, cfg)
 
 
 @torch.no_grad()

@@ -25,6 +25,7 @@ NAMES = (
     "model.safetensors",
     "embeddings.npz",
     "report.md",
+    "neighbours.safetensors",  # of a large graph, see `similar`
     "evaluation.json",  # of `nodejepa-ext evaluate`
 )
 STATUS = ("running", "interrupted", "failed", "finished")
@@ -62,6 +63,7 @@ SHAPE = {  # of run.json
     "files?": Each(str),
     "figures?": Each(SCALAR),
     "notices?": [str],
+    "neighbours?": {"sha256": str, "by": str},
 }
 FIGURES = {"effective_rank": float, "cosine": float, "epoch": int, "val?": float}  # at the end
 LARGEST = 1 << 26  # bytes of run.json

@@ -30,7 +30,7 @@ from nodejepa_ext.graphs.scaling import Scaling
 from nodejepa_ext.graphs.source import Source, Subject, read
 from nodejepa_ext.parts.choice import Parts, differences, effective, seams
 from nodejepa_ext.records import Damaged, one_line
-from nodejepa_ext.training import batches
+from nodejepa_ext.training import batches, similar
 from nodejepa_ext.training.checkpoints import (
     Checkpoints,
     circumstances,
@@ -43,7 +43,7 @@ from nodejepa_ext.training.checkpoints import (
 from nodejepa_ext.training.claim import FORMAT, MANIFEST, claimed, clear, manifest, vacant
 from nodejepa_ext.training.memory import check_memory, memory_errors
 from nodejepa_ext.training.ranks import ALONE, Alone
-from nodejepa_ext.training.settings import toml_of
+from nodejepa_ext.training.settings import toml_of, toml_text
 from nodejepa_ext.training.stopping import label_free, patience
 from run_full import Config, EpochHook, Result, RunError, TrainState
 
@@ -77,11 +77,6 @@ class Model(NamedTuple):
     def embed(self, data: Data) -> Tensor:
         """z [N, D] on the cpu: in chunks, if it was trained on subgraphs."""
         return batches.embed(self.encoder, data, batch_nodes_of(self.meta))
-
-
-def toml_text(settings: Meta, preset: str) -> str:
-    lines = (f"{name} = {json.dumps(value)}" for name, value in settings.items())
-    return "\n".join([f"# preset: {preset}", *lines, ""])
 
 
 def batch_nodes_of(meta: Meta) -> int:
@@ -132,6 +127,7 @@ def same_subject(folder: Path, meta: Meta) -> Subject:
         where = source.source or source.edges
         text = f"SHA-256 {ready.sha256}, expected {wanted} of {place}"
         raise RunError(f"{where} has changed: {text}", 3)
+    similar.recall(folder, meta, ready.graph.data)
     return ready
 
 
@@ -248,7 +244,8 @@ class Run:
     ranks: Alone
 
     def __post_init__(self) -> None:
-        self.data, self.seams = self.ready.graph.data, seams(self.parts)
+        self.data = similar.found_for(self.ready.graph.data, self.cfg)
+        self.seams = seams(self.parts)
         make = self.seams.get("make_predictor", run_full.MLPPredictor)
         self.state = TrainState.new(self.cfg, self.data, run_full.Encoder, make)
         self.checkpoints, self.saved = Checkpoints(self.folder / "checkpoints"), time.monotonic()
@@ -275,7 +272,10 @@ class Run:
         self.meta["graph"] |= {"features": f, "columns": columns, "positions": beside}
         if found is not None:
             self.meta["graph"]["read"] = found.report()
+        self.meta |= similar.about(self.data)
         self.note(status="running", began=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+        if payload := similar.packed(self.data):
+            write(self.folder / similar.FILE, payload)
 
     def note(self, **changes: Any) -> None:
         self.meta |= changes

@@ -7,6 +7,7 @@ Shapes: N nodes, E undirected edges, F features.
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields, replace
@@ -18,6 +19,7 @@ import run_full
 from nodejepa_ext.parts.choice import RATES, Parts, Settings
 from nodejepa_ext.parts.objectives import OBJECTIVES
 from nodejepa_ext.records import Damaged, read_toml
+from nodejepa_ext.training import similar
 from run_full import GRAPHS, Config, likeness
 
 PRESETS = ("best", "card", "bgrl")
@@ -96,12 +98,15 @@ def auto(data: Data, structural: bool = False) -> tuple[Config, str]:
     """Settings for a graph, and why: those of `run_full.recipe`, which takes x and edges alone; no
     neighbours where x is `structural`, made of the edges themselves, or its last columns are
     (`positions` in data, see `Scaling.prepare`); there the others decide on own features, which
-    come in only where chance would seldom have it so. Measured in ablations/auto and
+    come in only where chance would seldom have it so. Above `run_full.MOST_JOINED` nodes neighbours
+    are joined where `similar` can find them. Measured in ablations/auto and
     ablations/weak_features."""
     made = 0 if structural else int(data.get("positions") or 0)
     if made:
         data = Data(x=data.x[:, :-made], edge_index=data.edge_index, edge_weight=data.edge_weight)
-    cfg, alike = run_full.recipe(data), likeness(data)
+    sought = similar.large(data) and not structural and not made and similar.words(data.x)
+    most = len(data.x) if sought and similar.installed() else run_full.MOST_JOINED
+    cfg, alike = run_full.recipe(data, most), likeness(data)
     if structural:
         cfg = replace(cfg, neighbours=0, neighbour_weight=1.0)
     why = f"an edge joins nodes more alike than chance with probability {alike:.2f}"
@@ -114,6 +119,9 @@ def auto(data: Data, structural: bool = False) -> tuple[Config, str]:
         why += "; features by their square roots"
     if cfg.neighbours:
         why += f"; each node joined to the {cfg.neighbours} of most similar features"
+    elif sought:
+        why += f"; no neighbours joined: of over {run_full.MOST_JOINED:,} nodes pynndescent finds "
+        why += "those of similar features, which nodejepa[scale] installs"
     return cfg, why
 
 
@@ -202,3 +210,8 @@ def toml_of(path: Path) -> Settings:
         raise ValueError(f"{path}: {error}") from None
     except Damaged as error:
         raise ValueError(str(error)) from None
+
+
+def toml_text(settings: Settings, preset: str) -> str:
+    lines = (f"{name} = {json.dumps(value)}" for name, value in settings.items())
+    return "\n".join([f"# preset: {preset}", *lines, ""])
