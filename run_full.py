@@ -276,16 +276,18 @@ def likeness(data: Data) -> float:
 
 
 def recipe(data: Data, most_joined: int = MOST_JOINED) -> Config:
-    """`best` for any graph, x [N, F] dense or CSR. What it decides takes x and edges alone: square
-    roots of features where none is negative; neighbours where features are words, up to most_joined
-    nodes; own features beside the propagated ones where edges join nodes less alike than chance."""
+    """`best` for any graph, x [N, F] dense or CSR, decided by x and edges alone: square roots of
+    features where none is negative; where they are words, one linear layer of two hops and, up to
+    most_joined nodes, neighbours; own features beside z where edges join nodes of unlike ones."""
     cfg = BEST
     x = data.x.to_dense().float().cpu()
     if x.numel() and x.min() >= 0:
         cfg = replace(cfg, transform="root")
-    if len(x) <= most_joined and words(x) is not None:
-        weight = round(SHARE * max(float(edge_weights(data).sum()) / len(x), 1.0), 2)
-        cfg = replace(cfg, neighbours=JOINED, neighbour_weight=weight)
+    if words(x) is not None:
+        cfg = replace(cfg, layers=1, hops=2)
+        if len(x) <= most_joined:
+            weight = round(SHARE * max(float(edge_weights(data).sum()) / len(x), 1.0), 2)
+            cfg = replace(cfg, neighbours=JOINED, neighbour_weight=weight)
     if likeness(data) < 0.5:
         cfg = replace(cfg, own_features=True)
     return cfg
@@ -1012,8 +1014,7 @@ def terminate(*_: Any) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """-> 0; 2 usage; 3 data; 6 out of memory; 7 diverged; 130, 143 interrupted. Finished seeds are
-    kept."""
+    """-> 0; 2 usage; 3 data; 6 out of memory; 7 diverged; 130, 143 interrupted, seeds kept."""
     args = command_line().parse_args(argv)
     signal.signal(signal.SIGTERM, terminate)
     keep_freed_memory()

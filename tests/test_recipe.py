@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -79,14 +80,21 @@ def test_neighbours_of_words() -> None:
     words = (numbers() > 2).float()
     cfg = recipe(Data(x=words, edge_index=ring(2), edge_weight=torch.full((2 * N,), 5.0)))
     assert (cfg.neighbours, cfg.neighbour_weight) == (20, 2.0)  # a fifth of two edges of weight 5
+    assert (cfg.layers, cfg.hops) == (1, 2)
+    few = recipe(Data(x=words, edge_index=ring(2)), most_joined=N - 1)
+    assert (few.layers, few.hops, few.neighbours) == (1, 2, 0)
 
 
 @pytest.mark.parametrize(
-    ("graph", "neighbours", "weight"),
-    [("cora", 20, 0.78), ("citeseer", 20, 0.55), ("pubmed", 0, 1)],
+    ("graph", "words"),
+    [
+        ("cora", {"layers": 1, "hops": 2, "neighbours": 20, "neighbour_weight": 0.78}),
+        ("citeseer", {"layers": 1, "hops": 2, "neighbours": 20, "neighbour_weight": 0.55}),
+        ("pubmed", {}),
+    ],
 )
-def test_embedded_graphs(graph: str, neighbours: int, weight: float) -> None:
-    expected = replace(BEST, transform="root", neighbours=neighbours, neighbour_weight=weight)
+def test_embedded_graphs(graph: str, words: dict[str, Any]) -> None:
+    expected = replace(BEST, transform="root", **words)
     assert run_full.preset("best", graph) == expected
 
 

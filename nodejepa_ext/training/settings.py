@@ -20,10 +20,16 @@ from nodejepa_ext.parts.choice import RATES, Parts, Settings
 from nodejepa_ext.parts.objectives import OBJECTIVES
 from nodejepa_ext.records import Damaged, read_toml
 from nodejepa_ext.training import similar
-from run_full import GRAPHS, Config, likeness
+from run_full import BEST, GRAPHS, Config, likeness
 
 PRESETS = ("best", "card", "bgrl")
 NAMES = ("auto", *PRESETS)
+NUMBERS: Settings = {  # of `recipe`, where features are no words
+    "layers": BEST.layers,
+    "hops": BEST.hops,
+    "neighbours": BEST.neighbours,
+    "neighbour_weight": BEST.neighbour_weight,
+}
 CHANCE = 1.23  # over the root of 2 E: three standard errors of `likeness` where there is none
 BGRL: dict[str, Settings] = {  # a fair BGRL (Thakoor et al. 2022): no mask, two views, both ways
     "cora": dict(
@@ -95,28 +101,31 @@ def command_line(prog: str, *more: type) -> argparse.ArgumentParser:
 
 
 def auto(data: Data, structural: bool = False) -> tuple[Config, str]:
-    """Settings for a graph, and why: those of `run_full.recipe`, which takes x and edges alone; no
-    neighbours where x is `structural`, made of the edges themselves, or its last columns are
-    (`positions` in data, see `Scaling.prepare`); there the others decide on own features, which
+    """Settings for a graph, and why: those of `run_full.recipe`, which takes x and edges alone; x
+    counts as no words where it is `structural`, made of the edges themselves, or its last columns
+    are (`positions` in data, see `Scaling.prepare`); there the others decide on own features, which
     come in only where chance would seldom have it so. Above `run_full.MOST_JOINED` nodes neighbours
     are joined where `similar` can find them. Measured in ablations/auto and
     ablations/weak_features."""
     made = 0 if structural else int(data.get("positions") or 0)
     if made:
         data = Data(x=data.x[:, :-made], edge_index=data.edge_index, edge_weight=data.edge_weight)
-    sought = similar.large(data) and not structural and not made and similar.words(data.x)
+    sought = similar.large(data) and not structural and not made
+    sought = sought and run_full.words(data.x.to_dense().float()) is not None
     most = len(data.x) if sought and similar.installed() else run_full.MOST_JOINED
     cfg, alike = run_full.recipe(data, most), likeness(data)
-    if structural:
-        cfg = replace(cfg, neighbours=0, neighbour_weight=1.0)
+    if structural or made:
+        cfg = replace(cfg, **NUMBERS)
     why = f"an edge joins nodes more alike than chance with probability {alike:.2f}"
     if made:
-        cfg = replace(cfg, transform="none", neighbours=0, neighbour_weight=1.0)
+        cfg = replace(cfg, transform="none")
         cfg = replace(cfg, own_features=alike < 0.5 - CHANCE / data.edge_index.shape[1] ** 0.5)
     if cfg.own_features:
         why += ": own features beside the propagated ones"
     if cfg.transform == "root":
         why += "; features by their square roots"
+    if cfg.layers == 1:
+        why += "; features are words: one linear layer of two hops"
     if cfg.neighbours:
         why += f"; each node joined to the {cfg.neighbours} of most similar features"
     elif sought:
@@ -196,9 +205,10 @@ def section_of(path: Path, graph: str) -> Settings:
 
 
 def adapted(base: Config, given: Settings) -> Config:
-    """base with the given settings; without the neighbours of base where gat, which takes no edge
-    weights, is asked for. ValueError: a setting that cannot be."""
-    base = replace(base, neighbours=0) if given.get("encoder") == "gat" else base
+    """base with the given settings; without the neighbours of base, and what goes with them, where
+    gat, which takes no edge weights, is asked for. ValueError: a setting that cannot be."""
+    if given.get("encoder") == "gat" and base.neighbours:
+        base = replace(base, **NUMBERS)
     return replace(base, **given)
 
 

@@ -27,7 +27,6 @@ from run_full import Config, Graph, RunError
 FILE = "neighbours.safetensors"  # of a run: nodes [N, k] int32, -1 where fewer are alike at all
 PACKAGE = "pynndescent"
 SEED = 0  # of the search, on one thread: the same versions find the same
-SOME = 1000  # nodes that show soon enough that features are no words
 
 
 def installed() -> bool:
@@ -37,11 +36,6 @@ def installed() -> bool:
 def large(data: Data) -> bool:
     """Whether all pairs of nodes are too many by default."""
     return len(data.x) > run_full.MOST_JOINED
-
-
-def words(x: Tensor) -> bool:
-    """`run_full.words`, which most features fail on their first nodes."""
-    return run_full.words(x[:SOME]) is not None and run_full.words(x) is not None
 
 
 def find(data: Data, k: int) -> Tensor:
