@@ -595,7 +595,7 @@ def test_auto_adds_own_features_where_edges_mislead() -> None:
         graph = Data(x=x, edge_index=torch.cat([edges, edges.flip(0)], 1))
         assert likeness(graph) == pytest.approx(share, abs=0.01)
         cfg, why = auto(graph)
-        joined = {"neighbours": 20, "neighbour_weight": 0.8}  # a fifth of four edges
+        joined = {"neighbours": 20, "neighbour_weight": 0.8, "layers": 1, "hops": 2}
         expected = replace(run_full.BEST, **joined, transform="root", own_features=own)
         assert cfg == expected and ("own features" in why) == own
     assert likeness(Data(x=x, edge_index=torch.empty(2, 0, dtype=torch.long))) == 0.5
