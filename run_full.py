@@ -251,7 +251,7 @@ def words(x: Tensor) -> Tensor | None:
 def comparable(x: Tensor) -> Tensor:
     """x [N, F] as rows of unit length, whose products say how alike nodes are; words are weighted
     by rarity, log N / count."""
-    x = x.to_dense().float().cpu()
+    x = x.to_dense().float()
     if (some := words(x)) is not None:
         x = torch.where(some, (len(x) / some.sum(0).clamp(min=1)).log(), 0)
     return F.normalize(x)
@@ -260,17 +260,17 @@ def comparable(x: Tensor) -> Tensor:
 def likeness(data: Data) -> float:
     """Probability that the ends of an edge are more alike in features than a random pair of nodes,
     of as many drawn edges and pairs, ties counted half; 0.5 where there are no edges."""
-    edges, generator = data.edge_index.cpu(), Generator().manual_seed(0)
+    edges, generator = data.edge_index, Generator().manual_seed(0)
     if not edges.numel():
         return 0.5
-    x = comparable(data.x)
+    x = comparable(data.x.to(edges.device))
     width = max(x.shape[1], 1)
     count = min(max(10**8 // width, 2_000), 100_000)  # wide rows take time
-    some = edges[:, torch.randint(edges.shape[1], (count,), generator=generator)]
+    at = torch.randint(edges.shape[1], (count,), generator=generator)
     random = torch.randint(len(x), (2, count), generator=generator)
     ours, others = (
         torch.cat([(x[u] * x[v]).sum(1) for u, v in pairs.split(10**6 // width + 1, dim=1)])
-        for pairs in (some, random)
+        for pairs in (edges[:, at.to(edges.device)], random.to(edges.device))
     )
     return float(((ours > others).float() + (ours == others).float() / 2).mean())
 
@@ -280,7 +280,7 @@ def recipe(data: Data, most_joined: int = MOST_JOINED) -> Config:
     features where none is negative; where they are words, one linear layer of two hops and, up to
     most_joined nodes, neighbours; own features beside z where edges join nodes of unlike ones."""
     cfg = BEST
-    x = data.x.to_dense().float().cpu()
+    x = data.x.to_dense().float()
     if x.numel() and x.min() >= 0:
         cfg = replace(cfg, transform="root")
     if words(x) is not None:
@@ -325,7 +325,7 @@ def join_neighbours(data: Data, k: int, total: float, device: torch.device | str
     """data's x and edges, and from each node edges of weight total / k to the k others most alike
     in features, sought on the device. In time N^2."""
     n = len(data.x)
-    x = comparable(data.x).to(device)
+    x = comparable(data.x.to(device))
     found = []
     for rows in torch.arange(n, device=device).split(2**25 // n + 1):
         cosine = (x[rows] @ x.t()).index_put_((rows - rows[0], rows), x.new_zeros(()))

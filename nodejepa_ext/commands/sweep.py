@@ -7,6 +7,7 @@ import math
 import re
 import shlex
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,11 +52,13 @@ where, who, what = map(options, ("Where it is kept", "Who works", "What is searc
 
 def sweep(
     context: typer.Context,
-    gpus: Annotated[int, who("--gpus", "GPUs, a worker each.", min=0, max=MOST)] = 0,
+    gpus: Annotated[int, who("--gpus", "How many GPUs.", min=0, max=MOST)] = 0,
     workers: Annotated[
         int, who("--workers", "Processes; 0: one a GPU, or a core.", min=0, max=MOST)
     ] = 0,
-    per_gpu: Annotated[int, who("--per-gpu", "Workers a GPU; 0: one.", min=0, max=MOST)] = 0,
+    per_gpu: Annotated[
+        int, who("--per-gpu", "Workers a GPU; 0: by memory and graph.", min=0, max=MOST)
+    ] = 0,
     strict_gpus: Annotated[bool, who("--strict-gpus", "Exit 2 where GPUs are fewer.")] = False,
     trial_timeout: Annotated[str, who("--trial-timeout", "Of one trial: 90s, 30m, 2h.")] = "2h",
     recycle: Annotated[int, who("--recycle", "Trials until a worker is replaced.", min=0)] = 50,
@@ -92,6 +95,8 @@ def sweep(
         limits |= {"best": best, "final": final, "url": storage, "study": study}
         limits |= {"objective": objective, "pruner": pruner, "join": join}
         own = plan(args, space, enqueue, fresh, limits | seats)
+        if seats["devices"] and not workers and not per_gpu:
+            own = packed(own, args.threads)
         code = carry_out(own, seconds("--grace", grace), dry_run, as_json, drop_damaged)
     if code:
         raise typer.Exit(code)
@@ -134,9 +139,9 @@ def seconds(flag: str, text: str) -> float:
 def placed(
     args: argparse.Namespace, gpus: int, workers: int, per_gpu: int, strict: bool
 ) -> dict[str, Any]:
-    """{"workers", "threads", "devices"}: per_gpu workers a GPU, one if 0, or, without any, one a
-    core. Says so where GPUs are fewer than asked; ValueError: `strict`, and they are, or per_gpu
-    beside a number of workers."""
+    """{"workers", "threads", "devices"}: per_gpu workers a GPU, one if 0, see `packed`, or, without
+    any, one a core. Says so where GPUs are fewer than asked; ValueError: `strict`, and they are, or
+    per_gpu beside a number of workers."""
     from nodejepa_ext.workers.seats import cores, visible_gpus
 
     device = getattr(args, "device", "auto")
@@ -156,6 +161,21 @@ def placed(
         kind = f"on {'it' if len(use) == 1 else 'them'}" if use else "on the CPU"
         say(f"{short}; {count} worker(s) {kind}, {threads} thread(s) each")
     return {"workers": count, "threads": threads, "devices": use or None}
+
+
+def packed(plan: Plan, threads: int) -> Plan:
+    """Its GPUs shared by as many workers as memory and graphs permit, which is said; threads: as
+    asked, 0: all cores'."""
+    from nodejepa_ext.sweep.packing import per_gpu
+    from nodejepa_ext.workers.seats import cores
+
+    assert plan.devices
+    each = per_gpu(plan.spaces, plan.data, plan.devices)
+    if each == 1:
+        return plan
+    say(f"{each} workers a GPU, as its memory and the graphs permit; --per-gpu decides otherwise")
+    count = each * len(plan.devices)
+    return replace(plan, workers=count, threads=threads or max(1, cores() // count))
 
 
 def plan(

@@ -43,7 +43,7 @@ def find(data: Data, k: int) -> Tensor:
     them, -1 in place of one not alike at all. ImportError: pynndescent is not installed."""
     import pynndescent
 
-    rows = run_full.comparable(data.x).numpy()  # dense: as CSR it took twice as long
+    rows = run_full.comparable(data.x).cpu().numpy()  # dense: as CSR it took twice as long
     n = len(rows)
     given = {"metric": "cosine", "random_state": SEED, "n_jobs": 1}
     search = pynndescent.NNDescent(rows, n_neighbors=min(k + 1, n), **given)

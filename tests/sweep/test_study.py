@@ -104,7 +104,11 @@ class Swept:
             patch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
             patch.setattr(torch.cuda, "device_count", lambda: 2)
             self.done = invoke(
-                out, *ASKED, look=lambda _: self.workers.update(children(os.getpid()))
+                out,
+                *ASKED,
+                "--per-gpu",
+                "1",
+                look=lambda _: self.workers.update(children(os.getpid())),
             )
         assert self.done.exit_code == 0, self.done.output
         self.search, self.rounds = trials(out), trials(out, "cora/rounds")
