@@ -99,6 +99,7 @@ def auto(data: Data, structural: bool = False) -> tuple[Config, str]:
         why += "; features are words: one linear layer of two hops"
     if cfg.neighbours:
         why += f"; each node joined to the {cfg.neighbours} of most similar features"
+        why += ", which pynndescent seeks, for half a minute or more" if sought else ""
     elif sought:
         why += f"; no neighbours joined: of over {run_full.MOST_JOINED:,} nodes pynndescent finds "
         why += "those of similar features, which nodejepa[scale] installs"
