@@ -34,6 +34,7 @@ DEFAULTS: dict[str, Any] = {
     "make_predictor": run_full.MLPPredictor,
 }
 Rows = Callable[[slice], Tensor]  # of some of the N' nodes
+Fill = Callable[[int, int, Rows], Tensor]  # as `filled`
 
 
 def check(batch_nodes: Any, parts: Parts, n: int | None = None) -> None:
@@ -133,11 +134,12 @@ class Prepared(NamedTuple):
     embedder: Embedder
 
 
-def prepared(cfg: Config, data: Data, batch_nodes: int) -> Prepared:
-    """To train on subgraphs of batch_nodes nodes and to embed in chunks of as many; 0 or at least
-    N: on the whole graph, at once. ValueError: edge weights, and gat."""
+def prepared(cfg: Config, data: Data, batch_nodes: int, fill: Fill | None = None) -> Prepared:
+    """To train on subgraphs of batch_nodes nodes and to embed in chunks of as many, by `fill`, by
+    default `filled`; 0 or at least N: on the whole graph, at once. ValueError: edge weights, and
+    gat."""
     if 0 < batch_nodes < len(data.x):
-        parts = Subgraphs(cfg, data, batch_nodes)
+        parts = Subgraphs(cfg, data, batch_nodes, fill or filled)
         return Prepared(parts.sample, parts.embed)
     graph = similar.graph_of(data, cfg)
     return Prepared(lambda step: graph, lambda encoder: run_full.embed(encoder, graph))
@@ -147,8 +149,8 @@ class Subgraphs:
     """A Sampler and an Embedder of a graph that does not fit at once. The subgraph of a step
     follows from cfg.seed and the step, so that a run goes on bit for bit."""
 
-    def __init__(self, cfg: Config, data: Data, nodes: int) -> None:
-        self.data = joined_for(cfg, data)
+    def __init__(self, cfg: Config, data: Data, nodes: int, fill: Fill) -> None:
+        self.data, self.fill = joined_for(cfg, data), fill
         self.cfg = replace(cfg, neighbours=0)  # they are joined already
         self.nodes = nodes
 
@@ -158,7 +160,7 @@ class Subgraphs:
 
     def embed(self, encoder: nn.Module) -> Tensor:
         """The Embedder: z [N, D], in chunks of `nodes` nodes."""
-        return layered(encoder, self.data.x, self.bare, self.nodes)
+        return layered(encoder, self.data.x, self.bare, self.nodes, self.fill)
 
     @cached_property
     def passes(self) -> Passes:
@@ -198,7 +200,7 @@ def joined_for(cfg: Config, data: Data) -> Data:
 
 
 @torch.no_grad()
-def layered(encoder: Any, x: Tensor, whole: Graph, chunk: int) -> Tensor:
+def layered(encoder: Any, x: Tensor, whole: Graph, chunk: int, fill: Fill) -> Tensor:
     """`embed` by a `run_full.Encoder`, x [N, F] being apart from the graph."""
     n = len(x)
     mode = encoder.training
@@ -211,18 +213,18 @@ def layered(encoder: Any, x: Tensor, whole: Graph, chunk: int) -> Tensor:
         part = part.to_dense().to(whole.x.device)
         return torch.cat([part, encoder.reg[None]]) if rows.stop > n else part
 
-    h, skip = lifted(encoder.layers[0], whole, features, chunk)
-    z = forward(encoder.layers[0], whole, h, skip, chunk)
+    h, skip = lifted(encoder.layers[0], whole, features, chunk, fill)
+    z = forward(encoder.layers[0], whole, h, skip, chunk, fill)
     for i, layer in enumerate(encoder.layers[1:]):
         if encoder.cfg.skip == "input":
             for rows in spans(len(z), chunk):
                 z[rows] += features(rows) @ encoder.inputs[i]
-        h, skip = lifted(layer, whole, z.__getitem__, chunk)
+        h, skip = lifted(layer, whole, z.__getitem__, chunk, fill)
         del z  # which no one needs from here on
-        z = forward(layer, whole, h, skip, chunk)
+        z = forward(layer, whole, h, skip, chunk, fill)
     z = z[:n]
     if encoder.own is not None:
-        z = torch.cat([z, filled(n, chunk, lambda rows: features(rows) @ encoder.own)], 1)
+        z = torch.cat([z, fill(n, chunk, lambda rows: features(rows) @ encoder.own)], 1)
     encoder.train(mode)
     return whole.average(z, encoder.cfg.embed_hops).cpu()
 
@@ -232,24 +234,28 @@ def early(layer: Layer) -> int:
     return layer.hops if layer.gat is None and layer.weight.shape[0] < layer.weight.shape[1] else 0
 
 
-def lifted(layer: Layer, whole: Graph, inputs: Rows, chunk: int) -> tuple[Tensor, Tensor | None]:
+def lifted(
+    layer: Layer, whole: Graph, inputs: Rows, chunk: int, fill: Fill
+) -> tuple[Tensor, Tensor | None]:
     """What `forward` goes on from, [N', width] each: the inputs of N' nodes [C, width_in] by the
     weight, after the `early` hops, and by the weight of the skip, if any."""
     n, given, skip = len(whole.adj), inputs, None
     for _ in range(early(layer)):
-        h = filled(n, chunk, given)
-        h = filled(n, chunk, averaged(whole, h))
+        h = fill(n, chunk, given)
+        h = fill(n, chunk, averaged(whole, h))
         given = h.__getitem__
     if (weight := layer.skip) is not None:
-        skip = filled(n, chunk, lambda rows: inputs(rows) @ weight)
-    return filled(n, chunk, lambda rows: given(rows) @ layer.weight), skip
+        skip = fill(n, chunk, lambda rows: inputs(rows) @ weight)
+    return fill(n, chunk, lambda rows: given(rows) @ layer.weight), skip
 
 
-def forward(layer: Layer, whole: Graph, h: Tensor, skip: Tensor | None, chunk: int) -> Tensor:
+def forward(
+    layer: Layer, whole: Graph, h: Tensor, skip: Tensor | None, chunk: int, fill: Fill
+) -> Tensor:
     """`Layer.forward` without gradient, of what `lifted` made of its inputs -> [N', width]."""
     n = len(whole.adj)
     for _ in range(layer.hops - early(layer)):
-        h = filled(n, chunk, attended(layer.gat, whole, h) if layer.gat else averaged(whole, h))
+        h = fill(n, chunk, attended(layer.gat, whole, h) if layer.gat else averaged(whole, h))
     for rows in spans(n, chunk):
         part = h[rows]
         if layer.bias is not None:

@@ -4,8 +4,9 @@ Apart from run_full.py, which has the only training loop: here each process, a r
 own subgraph of a step, and one hook before the optimizer's step takes the means over ranks of
 gradients and of batch norm's running statistics, so that weights stay equal bit for bit. What a
 rank draws follows from the seed, the step and the rank, so that the checkpoints of rank 0 are all
-that a resume needs. Rank 0 alone evaluates, while the others wait. What ranks tell one another is
-JSON and safetensors; nothing is unpickled. Shapes: N nodes, B nodes of a subgraph.
+that a resume needs. To evaluate, every rank embeds a share of the nodes, and rank 0 alone judges,
+while the others wait. What ranks tell one another is JSON and safetensors; nothing is unpickled.
+Shapes: N nodes, B nodes of a subgraph.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.distributed_c10d import PrefixStore
 from torch_geometric.data import Data
 
@@ -32,13 +33,25 @@ from nodejepa_ext import __version__
 from nodejepa_ext.graphs.source import Subject
 from nodejepa_ext.parts.choice import Parts
 from nodejepa_ext.training import batches
+from nodejepa_ext.training.batches import Rows
 from nodejepa_ext.training.checkpoints import pack, unpack
 from nodejepa_ext.training.claim import FORMAT
 from nodejepa_ext.training.memory import free_bytes
 from nodejepa_ext.training.ranks import Alone, minutes, number
-from run_full import Config, EpochHook, Graph, Result, RunError, Sampler, StopTraining, TrainState
+from run_full import (
+    Config,
+    Embedder,
+    EpochHook,
+    Graph,
+    Result,
+    RunError,
+    Sampler,
+    StopTraining,
+    TrainState,
+)
 
 PATIENCE = 5.0  # seconds in which rank 0 says what ended another
+LAST = 10.0  # seconds that whoever hosts the store stays for others to hear of it
 DEVICES = ("auto", "cpu", "cuda")
 
 
@@ -58,6 +71,7 @@ class Group(Alone):
         self.store, self.rank, self.size, self.hosts = store, rank, size, hosts
         self.how = f", by {size} processes as before,"
         self.agreed = 0
+        self.state: TrainState | None = None  # of the training, once there is one
 
     def stopped(self) -> int:
         """As all ranks know since the last step."""
@@ -152,7 +166,7 @@ class Group(Alone):
         """Last of all. A rank that hosts the store lets the others leave first."""
         self.close()
         with suppress(RuntimeError):
-            left, until = self.store.add("left", 1), time.monotonic() + PATIENCE
+            left, until = self.store.add("left", 1), time.monotonic() + LAST
             while self.hosts and left < self.size and time.monotonic() < until:
                 time.sleep(0.02)
                 left = self.store.add("left", 0)
@@ -187,18 +201,50 @@ class Group(Alone):
         payload = self.send(pack(state) if self.rank == 0 else b"")
         if self.rank:
             unpack(state, payload)
-        own = batches.prepared(cfg, data, batch_nodes)
+        own = batches.prepared(cfg, data, batch_nodes, self.filled)
+        self.state = state
         seams |= {"sampler": partial(self.sample, own.sampler, state), "embedder": own.embedder}
         seams["on_epoch"] = partial(self.after, seams["on_epoch"])
         hook = state.optimizer.register_step_pre_hook(partial(self.average, state))
         try:
             if self.rank == 0:
                 return batches.train(cfg, data, batch_nodes, **seams)
-            seams |= {"embedder": lambda encoder: torch.zeros(2, 1)}
+            seams |= {"embedder": partial(self.assist, own.embedder)}
             seams |= {"keep": lambda state, row: False}
             return run_full.train(cfg, Data(x=data.x), **seams)  # no masks, nothing to judge
         finally:
             hook.remove()
+
+    @property
+    def evaluating(self) -> bool:
+        """Whether all ranks are at the evaluation of a step, which has no result yet; what rank 0
+        embeds besides, after the last step, it embeds alone."""
+        rows = self.state.rows if self.state else []
+        return bool(rows) and "effective_rank" not in rows[-1]
+
+    def filled(self, n: int, chunk: int, rows_of: Rows) -> Tensor:
+        """`batches.filled`, where `evaluating` by each rank some rows, which all ranks get."""
+        if not self.evaluating:
+            return batches.filled(n, chunk, rows_of)
+        starts = [n * rank // self.size for rank in range(self.size + 1)]
+        first, end = starts[self.rank : self.rank + 2]
+
+        def own(rows: slice) -> Tensor:
+            return rows_of(slice(first + rows.start, first + rows.stop))
+
+        part = batches.filled(end - first, chunk, own)
+        out = part.new_empty(n, part.shape[1])
+        out[first:end] = part
+        with self.reached():
+            for rank in range(self.size):
+                dist.broadcast(out[starts[rank] : starts[rank + 1]], rank)
+        return out
+
+    def assist(self, embedder: Embedder, encoder: nn.Module) -> Tensor:
+        """An Embedder of ranks but 0: embeds its share; there is nothing to judge."""
+        if self.evaluating:
+            embedder(encoder)
+        return torch.zeros(2, 1)
 
     def sample(self, sampler: Sampler, state: TrainState, step: int) -> Graph:
         """A Sampler: this rank's subgraph of a step, after its random streams began anew."""

@@ -3,6 +3,8 @@
 1. After every step weights, running statistics and moments are equal on all ranks, bit for bit; and
    what two ranks learn is what one process learns that averages the gradients of both subgraphs.
 2. The ranks of a step see other subgraphs; in a pass together every node once.
+   An evaluation is shared: each rank computes its rows of every layer, all get the same, which is
+   what one process embeds; what is embedded besides is no one's but the rank's that asks.
 3. StopTraining at an evaluation of rank 0 ends all ranks after that epoch.
 4. A world of one is no world: every file is what it is without torchrun.
 5. Rank 0 alone writes and speaks; the report, run.json and the exit code are of the whole. The
@@ -238,6 +240,33 @@ def test_a_pass_is_shared(data: Data, tmp_path: Path) -> None:
     first, second = together(2, tmp_path, seen)
     nodes = [node for part in (*first, *second) for node in part]
     assert sorted(nodes) == list(range(1, 61))
+
+
+@pytest.mark.parametrize("encoder", ["gcn", "gat"])
+def test_an_evaluation_is_shared(encoder: str, data: Data, tmp_path: Path) -> None:
+    cfg = replace(SMALL, encoder=encoder, own_features=True)
+
+    def shared(group: Group) -> list[Any]:
+        """Rows that this rank computed, z of all and of one process, and z of this rank alone."""
+        state, plain, rows = state_of(cfg, data), batches.filled, list[int]()
+
+        def counted(n: int, chunk: int, rows_of: batches.Rows) -> torch.Tensor:
+            rows.append(n)
+            return plain(n, chunk, rows_of)
+
+        own = batches.prepared(cfg, data, 20, group.filled).embedder
+        group.state = state
+        alone = own(state.encoder)
+        state.rows.append({"epoch": 1})
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(batches, "filled", counted)
+            z = own(state.encoder)
+        return [rows, z.tolist(), alone.tolist()]
+
+    first, second = together(2, tmp_path, shared)
+    assert {*first[0]} == {*second[0]} == {30}  # of 60 nodes, in every layer
+    assert first[1] == second[1] and first[2] == second[2]
+    torch.testing.assert_close(torch.tensor(first[1]), torch.tensor(first[2]))
 
 
 def test_rank_0_ends_a_training(data: Data, tmp_path: Path) -> None:
