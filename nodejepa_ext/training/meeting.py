@@ -21,6 +21,7 @@ from nodejepa_ext.training.ranks import minutes, number
 from run_full import RunError
 
 SECONDS = 5.0  # that one attempt to reach rank 0 takes
+LINKED = 60.0  # seconds that a rank waits for others to be linked, before it goes on all the same
 
 
 def join(asked: Callable[[], int]) -> Group:
@@ -43,6 +44,7 @@ def join(asked: Callable[[], int]) -> Group:
         own = PrefixStore("group", store)
         wait = timedelta(minutes=limit)
         dist.init_process_group(backend, store=own, rank=rank, world_size=size, timeout=wait)
+        linked(store, size)
     except RuntimeError as error:
         text = f"rank {rank}: not all of {size} processes met at {host}:{port}"
         raise RunError(f"{text}: {str(error).splitlines()[0][:200]}", 1) from None
@@ -71,3 +73,13 @@ def met(host: str, port: int, rank: int, size: int, hosts: bool, seconds: float)
         time.sleep(0.02)
         here = found.add("here", 0)
     return found
+
+
+def linked(store: PrefixStore, size: int) -> None:
+    """Waits until all ranks have a link to all: a rank that ends at once, as for a mistake in its
+    options, would break those that are not made yet, and no one would hear why."""
+    until = time.monotonic() + LINKED
+    there = store.add("linked", 1)
+    while there < size and time.monotonic() < until:
+        time.sleep(0.02)
+        there = store.add("linked", 0)

@@ -375,7 +375,7 @@ def test_asked_to_stop(run: Commands, graph: Path, whole: Path, asked: int) -> N
     assert not sentences(second) and run_json(out)["status"] == "interrupted"
     for other in (1, 3):  # of another number of ranks
         first, *others = run(other, "train", "--resume", "out")
-        assert [end.code for end in (first, *others)] == [2] * other
+        assert [end.code for end in (first, *others)] == [2] * other, [first, *others]
         found = f"out: began with 2 process(es), expected as many to go on, found {other}"
         assert sentences(first) == [found] and not any(map(sentences, others))
     first, second = run(2, "train", "--resume", "out")
