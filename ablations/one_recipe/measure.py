@@ -165,6 +165,8 @@ FAIR: dict[str, dict[str, Any]] = {  # of BGRL on what the recipe's encoder take
     "momentum .95": {"momentum": 0.95},
     "momentum .999": {"momentum": 0.999},
     "predictor of 1 layer": {"predictor": 1},
+    "predictor of 1 layer, 30 epochs": {"predictor": 1, "epochs": 30, "warmup": 3},
+    "predictor of 1 layer, lr 2e-3": {"predictor": 1, "lr": 2e-3},
     "predictor without norm": {"predictor_norm": "none"},
     "transform none": {"transform": "none"},
     "no neighbours": {"neighbours": 0},

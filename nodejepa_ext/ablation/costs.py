@@ -16,9 +16,9 @@ GRAPHS = ("cora", "citeseer", "pubmed")
 SEEDS, FEWER = 5, {"pubmed": 2}  # by default; on graphs where a row takes many minutes
 OVERHEAD = (10.0, 14.0, 40.0)  # CPU seconds of a row's start, graph and judge, in the order above
 SECONDS: dict[str, tuple[float, float, float]] = {  # of the embedding, in the order above; rough
-    "ours": (10, 30, 90),
+    "ours": (5, 8, 90),
     "card": (140, 600, 1500),
-    "bgrl": (25, 37, 75),
+    "bgrl": (20, 31, 230),
     "cca-ssg": (30, 25, 420),
     "dgi": (110, 250, 400),
     "vgae": (6, 12, 40),

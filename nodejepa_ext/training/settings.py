@@ -36,6 +36,7 @@ BGRL = Config(  # a fair BGRL (Thakoor et al. 2022): no mask, two views, both wa
     layers=1,
     hops=2,
     out=1024,
+    predictor=1,
     mask=0.0,
     warmup=6,
     epochs=60,
