@@ -7,6 +7,7 @@ Shapes: N nodes, F features, k neighbours.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from dataclasses import replace
 from importlib.metadata import version
@@ -52,6 +53,7 @@ def find(data: Data, k: int) -> Tensor:
     worst = np.where(own, np.inf, distance)
     order = np.argsort(worst, axis=1, kind="stable")[:, :k]
     alike = np.take_along_axis(worst, order, 1) < 1 - 1e-6
+    alike &= rows.any(1)[:, None]  # of two rows of zeros the cosine is no number
     nodes = np.where(alike, np.take_along_axis(found, order, 1), -1)
     return torch.from_numpy(nodes.astype(np.int32))
 
@@ -84,7 +86,7 @@ def graph_of(data: Data, cfg: Config) -> Graph:
 def found_for(data: Data, cfg: Config) -> Data:
     """data, with the neighbours of a large graph in `similar`, so that they are sought once."""
     if cfg.neighbours and large(data) and installed() and "similar" not in data:
-        data = data.clone()
+        data = copy.copy(data)  # not its tensors, which may be mapped
         data.similar = find(data, cfg.neighbours)
     return data
 
