@@ -79,7 +79,10 @@ def bars() -> None:
     for arm, of in found.items():
         cells = []
         for graph in GRAPHS:
-            mean = sum(of[graph]) / max(len(of[graph]), 1)
+            if not of[graph]:
+                cells.append("")
+                continue
+            mean = sum(of[graph]) / len(of[graph])
             spread = f" [{min(of[graph]):.1f}, {max(of[graph]):.1f}]" if len(of[graph]) > 1 else ""
             cells.append(f"{mean:.1f}{spread}")
         print(f"| {arm} |", " | ".join(cells), "|")
