@@ -35,8 +35,9 @@ from nodejepa_ext.commands import app
 ROOT = Path(__file__).resolve().parents[1]
 ABLATIONS = ROOT / "ablations"
 ALL = sorted(ABLATIONS.rglob("report.json"))
-PEERS = ABLATIONS / "peers" / "report.json"  # of `compare`
-REPORTS = [path for path in ALL if path != PEERS]
+PEERS = ABLATIONS / "peers" / "report.json"
+COMPARISONS = (PEERS, ABLATIONS / "links" / "report.json")  # of `compare`
+REPORTS = [path for path in ALL if path not in COMPARISONS]
 READMES = sorted(ABLATIONS.rglob("README.md"))
 RECORDS = [p.parent for p in READMES if p.parent != ABLATIONS]
 OTHERWISE = {"speed": "bench.json", "sweep": "final_results.json"}  # what a command writes itself
@@ -87,11 +88,12 @@ def test_rows_have_one_format(path: Path) -> None:
         job = row["job"]
         assert key(row) == key(job) and [type(part) for part in key(row)[:2]] == [str, str]
         assert row["seed"] is None or type(row["seed"]) is int
-        assert row["status"] == "ok" and 0 < row["val"] <= 1
+        judged = "auc" if job.get("kind") == "links" else "val"
+        assert row["status"] == "ok" and 0 < row[judged] <= 1
         assert row.get("rounding", "older") == "older"
         assert not row.keys() & {"config", "hash", "method", "name", "setting", "trial"}
         config, parts = job.get("config", {}), PLANNED if by_ablate else set()
-        parts = COMPARED if path.parent == PEERS.parent else parts
+        parts = COMPARED if path.with_name("report.json") in COMPARISONS else parts
         assert job.keys() - {"config", "dev"} == {"graph", "arm", "seed"} | parts
         assert config.keys() <= SETTINGS and config.get("skip", "none") in ("none", "linear")
         if by_ablate:
