@@ -644,7 +644,7 @@ def test_hosts_of_a_database(labour: Labour) -> None:
 @pytest.mark.slow
 def test_out_of_memory(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    (tmp_path / "space.toml").write_text("embed_hops = [1, 2]\n[cora]\nhidden = [16, 65536]\n")
+    (tmp_path / "space.toml").write_text("embed_hops = [0, 1]\n[cora]\nhidden = [16, 65536]\n")
     (tmp_path / "first.toml").write_text("[large]\nhidden = 65536\n[small]\nhidden = 16\n")
     argv = [*(option for option in FEW if option not in ("--hidden", "16")), "--layers", "2"]
     argv += ["--space", str(tmp_path / "space.toml"), "--enqueue", str(tmp_path / "first.toml")]
