@@ -151,6 +151,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_rows_are_of_every_seed_and_scored(finished: Path) -> None:
     rows = lines(finished)
     own = "best, epochs=2, hidden=16, out=8"
@@ -163,6 +164,7 @@ def test_rows_are_of_every_seed_and_scored(finished: Path) -> None:
     assert sgc[f"{CONTROL}SGC, our input"] == pytest.approx(0.826, abs=0.01)
 
 
+@pytest.mark.slow
 def test_the_same_command_continues(finished: Path) -> None:
     before = (finished / "rows.jsonl").read_bytes(), (finished / "report.md").read_text()
     done = invoke(*TINY, "--json", "--out", str(finished))
@@ -185,6 +187,7 @@ def test_validation_only_and_dry_run(tmp_path: Path) -> None:
     assert "1000 test nodes" not in text
 
 
+@pytest.mark.slow
 def test_a_table_can_be_drawn(finished: Path, tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["plot", str(finished), "--out", str(tmp_path)])
     assert done.exit_code == 0 and (tmp_path / "ablation-cora.png").is_file(), done.output
@@ -193,6 +196,7 @@ def test_a_table_can_be_drawn(finished: Path, tmp_path: Path) -> None:
 # 6
 
 
+@pytest.mark.slow
 def test_a_sweep_ends_with_the_command_of_its_table(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

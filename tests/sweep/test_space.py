@@ -41,7 +41,7 @@ from nodejepa_ext.sweep.space import BUILT_IN, FIELDS, Space, differences, read_
 from run_full import Config
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
-BEST = replace(run_full.preset("best", "cora"), neighbours=0)
+BEST = replace(run_full.preset("best", "cora"), neighbours=0, layers=2, hops=1)
 KNOWN = ", ".join(FIELDS)
 
 

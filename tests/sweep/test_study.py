@@ -104,11 +104,7 @@ class Swept:
             patch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
             patch.setattr(torch.cuda, "device_count", lambda: 2)
             self.done = invoke(
-                out,
-                *ASKED,
-                "--per-gpu",
-                "1",
-                look=lambda _: self.workers.update(children(os.getpid())),
+                out, *ASKED, look=lambda _: self.workers.update(children(os.getpid()))
             )
         assert self.done.exit_code == 0, self.done.output
         self.search, self.rounds = trials(out), trials(out, "cora/rounds")
@@ -360,7 +356,7 @@ def test_another_space_is_refused(swept: Swept, tmp_path: Path) -> None:
         (["--objective", "test"], "--objective test: expected one of val, dev, rankme"),
         (["--pruner", "best"], "--pruner best: expected one of asha"),
         (["--enqueue", "worst"], "worst"),
-        (["--enqueue", "bgrl,best"], "transform = root: outside the space"),
+        (["--enqueue", "bgrl,best"], "norm = none: outside the space"),
         (["--graphs", "cora,dblp"], "dblp"),
         (["--space", "no.toml"], "no.toml"),
         (["--space", "out.toml", "--objective", "rankme"], "a space with out and own_features"),

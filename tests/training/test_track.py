@@ -153,12 +153,9 @@ def test_runs_of_one_name(ext: Command, graph: Path, store: Path, tmp_path: Path
     check_rows(one, max(whole, key=len))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        pytest.param("broken", "unable to open database file", marks=pytest.mark.slow),
-        ("my_system", "not allowed"),
-    ],
+    ("name", "said"), [("broken", "unable to open database file"), ("my_system", "not allowed")]
 )
 def test_what_fails(
     ext: Command, graph: Path, store: Path, tmp_path: Path, name: str, said: str
