@@ -164,7 +164,7 @@ def test_files_and_repetition(tmp_path: Path) -> None:
     ours = [row for row in rows if row["method"] == "best"]
     assert [row["seed"] for row in ours] == [5, 6]
     cfg = ours[0]["config"]
-    assert (cfg["epochs"], cfg["mask"], cfg["hidden"], cfg["layers"]) == (4, 0.4, 16, 2)
+    assert (cfg["epochs"], cfg["mask"], cfg["hidden"], cfg["layers"]) == (4, 0.4, 16, 1)
     names = {"best", "untrained", "raw features", "SGC", "SGC, our input"}
     assert {row["method"] for row in rows} == names
     assert all(0 < row["test"] < 1 and 0 < row["val"] < 1 and row["c"] > 0 for row in rows)

@@ -76,11 +76,11 @@ class Pretrained(NamedTuple):
 
 def save(model: Pretrained, folder: Path, trained: str, *, overwrite: bool = False) -> None:
     """Writes the layout, config.json last; trained: a sentence of the card. FileExistsError: one of
-    its files is there already, which overwrite replaces only beside a config.json of this project.
-    OSError: it cannot be written."""
+    its files is there already, which overwrite replaces only where config.json, or weights that a
+    kill left without one, are of this project. OSError: it cannot be written."""
     if held := [name for name in (CARD, CONFIG, MODEL) if os.path.lexists(folder / name)]:
         text = f"{folder}: holds {', '.join(held)}"
-        if not ours(folder / CONFIG):
+        if not (ours(folder / CONFIG) if CONFIG in held else left(folder / MODEL)):
             text += f" and no {CONFIG} of a model of this project: nothing is replaced"
             raise FileExistsError(text)
         if not overwrite:
@@ -102,7 +102,7 @@ def save(model: Pretrained, folder: Path, trained: str, *, overwrite: bool = Fal
         folder=json.dumps(folder.name),
     )
     folder.mkdir(parents=True, exist_ok=True)
-    write(folder / MODEL, safetensors.torch.save(tensors))
+    write(folder / MODEL, safetensors.torch.save(tensors, {"model_type": TYPE}))
     write(folder / CARD, card)
     write(folder / CONFIG, json.dumps(settings | (model.about or {}), indent=1) + "\n")
 
@@ -114,6 +114,16 @@ def ours(path: Path) -> bool:
     except (OSError, ValueError):
         return False
     return not path.is_symlink()
+
+
+def left(path: Path) -> bool:
+    """Whether it is a model.safetensors of the layout, by its own words."""
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            said = file.metadata() or {}
+    except (OSError, safetensors.SafetensorError):
+        return False
+    return said.get("model_type") == TYPE and not path.is_symlink()
 
 
 def holds(folder: Path) -> bool:

@@ -53,7 +53,7 @@ def find(data: Data, k: int) -> Tensor:
     worst = np.where(own, np.inf, distance)
     order = np.argsort(worst, axis=1, kind="stable")[:, :k]
     alike = np.take_along_axis(worst, order, 1) < 1 - 1e-6
-    alike &= rows.any(1)[:, None]  # of two rows of zeros the cosine is no number
+    alike &= (rows != 0).any(1, keepdims=True)  # the cosine of two rows of zeros is no number
     nodes = np.where(alike, np.take_along_axis(found, order, 1), -1)
     return torch.from_numpy(nodes.astype(np.int32))
 

@@ -3,7 +3,8 @@
 1. A fitted estimator, saved and loaded, embeds to the same bits, with its scaling and its names.
 2. `embed` takes such a folder; a folder of another format, or a damaged one, is one sentence.
 3. A name of the Hub is fetched and pushed by huggingface_hub; a folder never is.
-4. Nothing is replaced unasked; the card holds no path.
+4. Nothing is replaced unasked; what a kill left without a config.json is, if the weights say that
+   they are of this project, and others' weights never. The card holds no path.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import huggingface_hub
 import numpy as np
 import pandas as pd
 import pytest
+import safetensors.torch
+import torch
 from torch_geometric.data import Data
 from typer.testing import CliRunner
 
@@ -54,6 +57,26 @@ def test_nothing_is_replaced_unasked(data: Data, tmp_path: Path) -> None:
     with pytest.raises(FileExistsError, match=r"holds README.md, config.json, model.safetensors"):
         model.save_pretrained(tmp_path)
     model.save_pretrained(tmp_path, overwrite=True)
+
+
+def test_what_a_kill_left(data: Data, tmp_path: Path) -> None:
+    model, out = NodeJEPA(**SMALL).fit(data), tmp_path / "out"
+    model.save_pretrained(out)
+    whole = {path.name: path.read_bytes() for path in out.iterdir()}
+    for gone in (["config.json"], ["config.json", "README.md"]):
+        for name in gone:
+            (out / name).unlink()
+        with pytest.raises(FileExistsError, match="--overwrite replaces"):
+            model.save_pretrained(out)
+        model.save_pretrained(out, overwrite=True)
+        assert {path.name: path.read_bytes() for path in out.iterdir()} == whole
+    (out / "config.json").unlink()
+    foreign = safetensors.torch.save({"weight": torch.zeros(3)})
+    for payload in (foreign, b"words"):
+        (out / "model.safetensors").write_bytes(payload)
+        with pytest.raises(FileExistsError, match="nothing is replaced"):
+            model.save_pretrained(out, overwrite=True)
+        assert (out / "model.safetensors").read_bytes() == payload
 
 
 @pytest.mark.parametrize(
