@@ -100,6 +100,7 @@ LATER: dict[str, dict[str, Any]] = {  # of the recipe, after it was committed
     "idf": {"transform": "idf"},
     "root of idf": {"transform": "root of idf"},
 }
+DEEP = {"layers": run_full.BEST.layers, "hops": run_full.BEST.hops}  # the recipe's, on all graphs
 FLAT: dict[str, Any] = {"layers": 1, "hops": 2}
 LINEAR: dict[str, dict[str, Any]] = {  # of the recipe with one layer of two hops, a linear map
     "as it is": FLAT,
@@ -198,6 +199,8 @@ def transformed(x: Tensor, kind: str) -> Tensor:
 def settings(stage: str, arm: str, data: Data) -> tuple[run_full.Config, str]:
     """Of an arm of AFTER, and what x is turned into before the encoder has its say."""
     own = run_full.recipe(data)
+    if stage in ("later", "linear"):
+        own = replace(own, **DEEP)
     changes = dict(AFTER[stage][arm])
     x = "none"
     if changes.get("transform") in ("idf", "root of idf"):
@@ -261,7 +264,7 @@ def main() -> None:
         if stage in AFTER:
             cfg, transform = settings(stage, arm, data)
         elif stage == CHOSEN:
-            cfg = replace(run_full.recipe(data), eval_every=0, device="cpu")
+            cfg = replace(run_full.recipe(data), **DEEP, eval_every=0, device="cpu")
             transform = "none"  # it is the recipe's own
         else:
             changes = dict(STAGES[stage][arm])
