@@ -30,11 +30,9 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache, partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -50,7 +48,6 @@ from threadpoolctl import threadpool_limits
 from torch import Generator, Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.nn import GATConv
-from torch_geometric.nn.conv.gcn_conv import gcn_norm
 
 
 def knob(default: Any, group: str, text: str, *valid: Any) -> Any:
@@ -64,11 +61,16 @@ def check_fields(settings: Any) -> None:
     """ValueError names the first field of a dataclass of knobs that holds what it may not."""
     for f in fields(settings):
         value = getattr(settings, f.name)
+        kind = type(f.default)
         valid = f.metadata["valid"]
-        good = isinstance(value, (int, float) if isinstance(f.default, float) else type(f.default))
-        if good and valid:
-            good = value in valid if isinstance(value, str) else valid[0] <= value <= valid[1]
-        if not good or valid and isinstance(value, bool):
+        good = isinstance(value, kind) or (kind is float and isinstance(value, int))
+        if isinstance(value, bool):
+            good = kind is bool
+        if good and kind is str and valid:
+            good = value in valid
+        elif good and valid:
+            good = valid[0] <= value <= valid[1]
+        if not good:
             raise ValueError(f"{f.name} = {value!r}: expected {f.metadata['help']}")
 
 
@@ -77,18 +79,14 @@ class Config:
     """Everything that decides a run; ValueError names a field that holds what it may not."""
 
     encoder: str = knob("gcn", "model", "graph convolution", "gcn", "gat")
-    transform: str = knob(
-        "none", "model", "of x; root: square roots of a row's shares of its sum", "none", "root"
-    )
+    transform: str = knob("none", "model", "root: square roots of a row's shares", "none", "root")
     heads: int = knob(4, "model", "attention heads of gat, concatenated", 1, 64)
     hidden: int = knob(512, "model", "width of every layer but the last", 1, 65536)
     out: int = knob(256, "model", "width of the last layer", 1, 65536)
     layers: int = knob(2, "model", "layers of the encoder", 1, 8)
     hops: int = knob(1, "model", "propagation steps a layer", 1, 32)
     norm: str = knob("batch", "model", "before PReLU; none: last layer linear", "batch", "none")
-    skip: str = knob(
-        "none", "model", "linear map of the layer's input added", "none", "linear", "input"
-    )
+    skip: str = knob("none", "model", "linear map added, see Layer", "none", "linear", "input")
     reg_node: bool = knob(False, "model", "join a learnt [REG] node to all nodes")
     own_features: bool = knob(False, "model", "append a linear map of x to z")
     embed_hops: int = knob(0, "model", "propagation steps on the frozen embedding", 0, 32)
@@ -131,7 +129,8 @@ class Config:
         return 2 * self.out if self.own_features else self.out
 
 
-BEST = Config(  # of every graph; `recipe` adds what x and the edges decide
+# Of every graph; `recipe` adds what x and the edges decide.
+BEST = Config(
     hidden=1024,
     out=512,
     norm="none",
@@ -156,13 +155,16 @@ CARD = {
     "pubmed": Config(mask=0.6, edge1=0.4),
 }
 PRESETS = ("best", "card")
-JOINED, MOST_JOINED = 20, 20_000  # neighbours, and the nodes of a graph up to which they are sought
+JOINED = 20  # neighbours of a node
+MOST_JOINED = 20_000  # nodes of a graph up to which they are sought
 SHARE = 0.2  # of a node's mean edge weights together: what its neighbours weigh
+LOOK_EVERY = {"cuda": 10}  # steps between two looks at the loss; 1 elsewhere
 GRAPHS = {  # SHA-256 of the files; public splits of Yang et al. 2016
     "cora": "01754b720176174ade4e1fa45f48112bc912c4794477f5eca5e0787f107b395c",
     "citeseer": "025c982d93b36b1f59e65e99fadd3a7e9659394cf9aebf93cda094350298fa9f",
     "pubmed": "6cc6a686a09f106303d1839c32e4b97b131c854d54ea6cb9b27c62038cc4f665",
 }
+OUT_OF_MEMORY = ("out of memory", "not enough memory", "allocate memory")  # what torch says
 PUBLISHED = {  # frozen encoder, linear probe, public split, %
     "Node-JEPA card, best seed": {"cora": 84.2, "citeseer": 70.7, "pubmed": 83.2},
     "GraphMAE (Hou et al. 2022)": {"cora": 84.2, "citeseer": 73.4, "pubmed": 81.1},
@@ -208,7 +210,8 @@ class KeepRule(Protocol):
 
 class EpochHook(Protocol):
     def __call__(self, state: TrainState, row: dict[str, float]) -> None:
-        """After every epoch: observes and saves; raises StopTraining to end the run here."""
+        """After every epoch, or after ten for each of them (LOOK_EVERY), the state being that after
+        the last: observes and saves; raises StopTraining to end the run here."""
 
 
 class StopTraining(Exception):
@@ -230,8 +233,8 @@ def load_graph(name: str, folder: Path | None = None) -> Data:
     if (sha := hashlib.sha256(path.read_bytes()).hexdigest()) != GRAPHS[name]:
         raise RunError(f"{path} has SHA-256 {sha}, expected {GRAPHS[name]}", 3)
     a = dict(np.load(path, allow_pickle=False))
-    words = sparse.csr_array((a["x_data"], a["x_indices"], a["x_indptr"]), a["x_shape"]).toarray()
-    x = torch.from_numpy(words).float()
+    rows = sparse.csr_array((a["x_data"], a["x_indices"], a["x_indptr"]), a["x_shape"]).toarray()
+    x = torch.from_numpy(rows).float()
     x /= x.sum(1, keepdim=True).clamp(min=1)
     edges = pyg.to_undirected(torch.from_numpy(a["edge_index"]).long(), num_nodes=len(x))
     masks = {key: torch.from_numpy(mask) for key, mask in a.items() if key.endswith("_mask")}
@@ -250,35 +253,17 @@ def words(x: Tensor) -> Tensor | None:
 
 def comparable(x: Tensor) -> Tensor:
     """x [N, F] as rows of unit length, whose products say how alike nodes are; words are weighted
-    by rarity, log N / count."""
+    by rarity, log(N / count)."""
     x = x.to_dense().float()
     if (some := words(x)) is not None:
         x = torch.where(some, (len(x) / some.sum(0).clamp(min=1)).log(), 0)
     return F.normalize(x)
 
 
-def likeness(data: Data) -> float:
-    """Probability that the ends of an edge are more alike in features than a random pair of nodes,
-    of as many drawn edges and pairs, ties counted half; 0.5 where there are no edges."""
-    edges, generator = data.edge_index, Generator().manual_seed(0)
-    if not edges.numel():
-        return 0.5
-    x = comparable(data.x.to(edges.device))
-    width = max(x.shape[1], 1)
-    count = min(max(10**8 // width, 2_000), 100_000)  # wide rows take time
-    at = torch.randint(edges.shape[1], (count,), generator=generator)
-    random = torch.randint(len(x), (2, count), generator=generator)
-    ours, others = (
-        torch.cat([(x[u] * x[v]).sum(1) for u, v in pairs.split(10**6 // width + 1, dim=1)])
-        for pairs in (edges[:, at.to(edges.device)], random.to(edges.device))
-    )
-    return float(((ours > others).float() + (ours == others).float() / 2).mean())
-
-
 def recipe(data: Data, most_joined: int = MOST_JOINED) -> Config:
     """`best` for any graph, x [N, F] dense or CSR, decided by x and edges alone: square roots of
     features where none is negative; where they are words, one linear layer of two hops and, up to
-    most_joined nodes, neighbours; own features beside z where edges join nodes of unlike ones."""
+    most_joined nodes, neighbours."""
     cfg = BEST
     x = data.x.to_dense().float()
     if x.numel() and x.min() >= 0:
@@ -286,10 +271,9 @@ def recipe(data: Data, most_joined: int = MOST_JOINED) -> Config:
     if words(x) is not None:
         cfg = replace(cfg, layers=1, hops=2)
         if len(x) <= most_joined:
-            weight = round(SHARE * max(float(edge_weights(data).sum()) / len(x), 1.0), 2)
+            mean = float(edge_weights(data).sum()) / len(x)  # of a node's edges together
+            weight = round(SHARE * max(mean, 1.0), 2)
             cfg = replace(cfg, neighbours=JOINED, neighbour_weight=weight)
-    if likeness(data) < 0.5:
-        cfg = replace(cfg, own_features=True)
     return cfg
 
 
@@ -312,13 +296,13 @@ def edge_weights(data: Data) -> Tensor:
 def transformed(x: Tensor, kind: str) -> Tensor:
     """x [N, F] dense or sparse -> what the encoder takes in, COO; root: in rows of length 1."""
     x = x.float().to_sparse_coo().coalesce()
-    if kind == "root":
-        if (x.values() < 0).any():
-            raise ValueError("transform = root: expected features of at least 0")
-        sums = x.sum(1).to_dense().clamp(min=1e-30)  # [N]
-        x = x.clone()
-        x.values().div_(sums[x.indices()[0]]).sqrt_()
-    return x
+    if kind == "none":
+        return x
+    if (x.values() < 0).any():
+        raise ValueError("transform = root: expected features of at least 0")
+    sums = x.sum(1).to_dense().clamp(min=1e-30)  # [N]
+    shares = x.values() / sums[x.indices()[0]]
+    return torch.sparse_coo_tensor(x.indices(), shares.sqrt(), x.shape, is_coalesced=True)
 
 
 def join_neighbours(data: Data, k: int, total: float, device: torch.device | str = "cpu") -> Data:
@@ -327,8 +311,9 @@ def join_neighbours(data: Data, k: int, total: float, device: torch.device | str
     n = len(data.x)
     x = comparable(data.x.to(device))
     found = []
-    for rows in torch.arange(n, device=device).split(2**25 // n + 1):
-        cosine = (x[rows] @ x.t()).index_put_((rows - rows[0], rows), x.new_zeros(()))
+    for rows in torch.arange(n, device=device).split(2**25 // n + 1):  # 128 MiB of cosines
+        cosine = x[rows] @ x.t()  # [rows, N]
+        cosine[rows - rows[0], rows] = 0.0  # a node is not its own neighbour
         near, others = cosine.topk(min(k, n - 1))  # [rows, k]
         found.append(torch.stack([rows[:, None].expand_as(others), others])[:, near > 0])
     added = torch.cat(found, 1).cpu()
@@ -341,7 +326,7 @@ def matrix(index: Tensor, value: Tensor, shape: tuple[int, ...]) -> Tensor:
     """[n, m] from sorted index [2, nnz]: CSR on cpu and cuda, which have its products, else COO."""
     layout = torch.sparse_csr if index.device.type in ("cpu", "cuda") else torch.sparse_coo
     with warnings.catch_warnings(action="ignore"):  # "CSR support is in beta"
-        return pyg.to_torch_sparse_tensor(index, value, shape, True, layout)
+        return pyg.to_torch_sparse_tensor(index, value, shape, is_coalesced=True, layout=layout)
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:
@@ -351,12 +336,17 @@ def product(a: Tensor, b: Tensor) -> Tensor:
     return a.to(b.dtype) @ b
 
 
+def send(t: Tensor, device: torch.device) -> Tensor:
+    """t on the device; to a GPU from pinned memory, for which the step need not wait."""
+    return t.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else t.to(device)
+
+
 @dataclass(frozen=True)
 class Graph:
     """A graph as it is trained on, built once a run; or a view of it, with fewer edges."""
 
     cfg: Config
-    data: Data  # as given, on the cpu: what masks and predictors are shown
+    data: Data  # as given, on the cpu: what masks are shown
     x: Tensor  # [N, F] float32, CSR where few entries are not 0, else dense; the same in all views
     edges: Tensor  # [2, E] of the whole graph, each undirected edge once
     weight: Tensor  # [E] 1 in a graph without
@@ -371,36 +361,47 @@ class Graph:
         if data.edge_weight is not None and cfg.encoder == "gat":
             raise ValueError("encoder = gat: expected gcn, where edges have weights")
         device = placement(cfg)[0]
-        data = joined = copy.copy(data).cpu()
+        data = copy.copy(data).cpu()  # a copy, for Data.cpu changes what it is called on
+        joined = data
         if cfg.neighbours:
             joined = join_neighbours(data, cfg.neighbours, cfg.neighbour_weight, device)
         edges, weight = pyg.remove_self_loops(joined.edge_index, edge_weights(joined))
         edges, weight = pyg.to_undirected(edges, weight, data.x.shape[0], reduce="max")
         once = edges[0] < edges[1]
         x = transformed(data.x, cfg.transform)
-        few = x.values().numel() < 0.05 * x.numel() and device.type != "mps"
-        x = matrix(x.indices(), x.values(), x.shape) if few else x.to_dense()
-        tensors = (t.to(device) for t in (x, edges[:, once], weight[once]))
-        return cls(cfg, data, *tensors).view(0, 0, Generator())
+        few = x.values().numel() < 0.05 * x.numel()  # where sparse products take less time
+        if few and device.type != "mps":
+            x = matrix(x.indices(), x.values(), x.shape)
+        else:
+            x = x.to_dense()
+        x, edges, weight = x.to(device), edges[:, once].to(device), weight[once].to(device)
+        return cls(cfg, data, x, edges, weight).view(0, 0, Generator())
 
     def view(self, feat: float, edge: float, generator: Generator) -> Graph:
         """Zeroes feature columns at rate feat and drops undirected edges at rate edge."""
+        device = self.edges.device
         columns = torch.rand(self.x.shape[1], generator=generator) >= feat  # [F]
         left = torch.rand(self.edges.shape[1], generator=generator) >= edge  # [E]
-        columns, left = columns.to(self.edges.device), left.to(self.edges.device)
-        n, edges, weight = self.x.shape[0], self.edges[:, left], self.weight[left]
-        if self.cfg.reg_node:  # joined to all nodes, by edges that are never dropped
-            nodes = torch.arange(n, device=edges.device)
+        left = send(left.nonzero()[:, 0], device)  # numbers: a mask would make a GPU wait
+        edges = self.edges[:, left]
+        weight = self.weight[left]
+        n = self.x.shape[0]
+        if self.cfg.reg_node:  # node N is joined to all others, by edges that are never dropped
+            nodes = torch.arange(n, device=device)
             edges = torch.cat([edges, torch.stack([nodes, torch.full_like(nodes, n)])], 1)
-            weight, n = torch.cat([weight, torch.ones_like(nodes)]), n + 1
-        entries, weight = torch.cat([edges, edges.flip(0)], 1), weight.repeat(2)
-        entries, weight = gcn_norm(entries, weight, n)
+            weight = torch.cat([weight, weight.new_ones(n)])
+            n += 1
+        loops = torch.arange(n, device=device).expand(2, n)
+        entries = torch.cat([edges, edges.flip(0), loops], 1)
+        weight = torch.cat([weight, weight, weight.new_ones(n)])
+        scale = weight.new_zeros(n).index_add_(0, entries[1], weight).pow(-0.5)  # D^-1/2 [n]
+        weight = scale[entries[0]] * weight * scale[entries[1]]
         entries, weight = pyg.sort_edge_index(entries, weight, n)
         adj = matrix(entries, weight, (n, n))
-        return replace(self, columns=columns, entries=entries, adj=adj)
+        return replace(self, columns=send(columns, device), entries=entries, adj=adj)
 
     def average(self, z: Tensor, hops: int) -> Tensor:
-        """z [N, D] averaged over neighbours, hops times; the [REG] node has no say."""
+        """z [N, D] propagated by adj, hops times; the [REG] node has no say."""
         for _ in range(hops):
             padded = F.pad(z, (0, 0, 0, len(self.adj) - len(z)))  # [N', D]
             z = product(self.adj, padded)[: len(z)]
@@ -410,7 +411,8 @@ class Graph:
 def random_mask(data: Data, ratio: float, generator: Generator) -> Tensor:
     """The default MaskFn: round(ratio * N) nodes at random, at least one and never all."""
     n = data.x.shape[0]
-    return torch.randperm(n, generator=generator) < min(max(round(ratio * n), 1), n - 1)
+    count = min(max(round(ratio * n), 1), n - 1)
+    return torch.randperm(n, generator=generator) < count
 
 
 def glorot(rows: int, columns: int) -> nn.Parameter:
@@ -447,7 +449,8 @@ def norm_prelu(norm: str, width: int) -> nn.Sequential:
 
 
 class Layer(nn.Module):
-    """GCN (Kipf and Welling 2017) or GAT (Velickovic et al. 2018), + skip, then norm and PReLU."""
+    """GCN (Kipf and Welling 2017) or GAT (Velickovic et al. 2018), then norm and PReLU. Skip is a
+    linear map of the layer's input, added before these, or of x, added to a later layer's input."""
 
     def __init__(self, cfg: Config, width_in: int, width: int, last: bool) -> None:
         super().__init__()
@@ -462,18 +465,17 @@ class Layer(nn.Module):
         linear = last and cfg.norm == "none"
         self.finish = nn.Identity() if linear else norm_prelu(cfg.norm, width)
 
-    def forward(self, view: Graph, times: Callable[[Tensor], Tensor]) -> Tensor:
-        """times(weight): the layer's input @ weight -> [N', width]."""
-        h = times(self.weight)
+    def forward(self, view: Graph, h: Tensor, skip: Tensor | None) -> Tensor:
+        """h: the layer's input @ self.weight; skip: its input @ self.skip -> [N', width] each."""
         for _ in range(self.hops):
             if self.gat is None:
                 h = product(view.adj, h)
             else:
-                h = self.gat(h.float(), view.entries.flip(0))
+                h = self.gat(h.float(), view.entries)
         if self.bias is not None:
-            h += self.bias.to(h.dtype)
-        if self.skip is not None:
-            h += times(self.skip)
+            h += self.bias.to(h.dtype)  # in place, here and below: half the memory
+        if skip is not None:
+            h += skip
         return self.finish(h)
 
 
@@ -484,9 +486,9 @@ class Encoder(nn.Module):
         super().__init__()
         self.cfg = cfg
         widths = [num_features, *[cfg.hidden] * (cfg.layers - 1), cfg.out]
-        self.layers = nn.ModuleList()
-        for number, (width_in, width) in enumerate(pairwise(widths), 1):
-            self.layers.append(Layer(cfg, width_in, width, last=number == cfg.layers))
+        self.layers: Any = nn.ModuleList()
+        for i in range(cfg.layers):
+            self.layers.append(Layer(cfg, widths[i], widths[i + 1], last=i == cfg.layers - 1))
         self.mask = nn.Parameter(torch.zeros(num_features))
         self.reg = nn.Parameter(torch.zeros(num_features))
         self.own = glorot(num_features, cfg.out) if cfg.own_features else None
@@ -497,11 +499,15 @@ class Encoder(nn.Module):
     def forward(self, view: Graph, hidden: Tensor | None = None) -> Tensor:
         """-> z [N, D]; hidden [N] bool: seen as [MASK]."""
         lift = partial(self.lift, view, hidden)
-        h = self.layers[0](view, lift)  # [N', width]
-        for i, layer in enumerate(self.layers[1:]):
-            if self.cfg.skip == "input":
-                h = h + lift(self.inputs[i])
-            h = layer(view, h.matmul)
+        h = view.x
+        for i, layer in enumerate(self.layers):
+            if i and self.cfg.skip == "input":
+                h = h + lift(self.inputs[i - 1])
+            times = h.matmul if i else lift
+            skip = None
+            if layer.skip is not None:
+                skip = times(layer.skip)
+            h = layer(view, times(layer.weight), skip)  # [N', width]
         if self.own is not None:
             h = torch.cat([h, lift(self.own)], 1)
         return h[: view.x.shape[0]].float()
@@ -516,7 +522,7 @@ class Encoder(nn.Module):
             w = w.bfloat16() if torch.is_autocast_enabled(w.device.type) else w
             h = product(view.x, w)
         if hidden is not None:
-            h[hidden] = (self.mask @ weight).to(h.dtype)
+            h = torch.where(hidden[:, None], (self.mask @ weight).to(h.dtype), h)
         if self.cfg.reg_node:
             h = torch.cat([h, (self.reg @ weight)[None].to(h.dtype)])
         return h
@@ -546,7 +552,8 @@ def latent_loss(kind: str, prediction: Tensor, target: Tensor) -> Tensor:
     if kind == "cosine":
         norms = prediction.norm(dim=1) * target.norm(dim=1)  # [M]
         return -((prediction * target).sum(1) / norms.clamp(min=1e-16)).mean()
-    p, t = prediction - prediction.mean(0), target - target.mean(0)
+    p = prediction - prediction.mean(0)
+    t = target - target.mean(0)
     spread = p.square().sum(0) * t.square().sum(0) + 1e-12  # [D]
     return -((p * t).sum(0) * spread.rsqrt()).sum()
 
@@ -627,22 +634,22 @@ class TrainState:
     step: int = 0
     best: dict[str, Any] = field(default_factory=dict)  # epoch, val, weights of the encoder
     rows: list[dict[str, float]] = field(default_factory=list)  # one an epoch
+    unread: list[Tensor] = field(default_factory=list)  # losses of the last rows, on the device
 
     @classmethod
     def new(
         cls, cfg: Config, data: Data, make_encoder: EncoderFactory, make_predictor: PredictorFactory
     ) -> TrainState:
         """Each part draws from a stream of its own, so a changed part leaves the others alone."""
+        device = placement(cfg)[0]
+        seeds = np.random.SeedSequence(cfg.seed).generate_state(7).tolist()
         names = ("view1", "view2", "mask", "predictor", "regulariser")
-        encoder_seed, predictor_seed, *seeds = (
-            np.random.SeedSequence(cfg.seed).generate_state(7).tolist()
-        )
-        streams = {k: Generator().manual_seed(s) for k, s in zip(names, seeds, strict=True)}
+        streams = {k: Generator().manual_seed(s) for k, s in zip(names, seeds[2:], strict=True)}
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(encoder_seed)
-            encoder = make_encoder(cfg, data.x.shape[1]).to(placement(cfg)[0])
-            torch.manual_seed(predictor_seed)
-            predictor = make_predictor(cfg, data).to(placement(cfg)[0])
+            torch.manual_seed(seeds[0])
+            encoder = make_encoder(cfg, data.x.shape[1]).to(device)
+            torch.manual_seed(seeds[1])
+            predictor = make_predictor(cfg, data).to(device)
         target_encoder = copy.deepcopy(encoder).requires_grad_(False)
         for module in target_encoder.modules():
             if isinstance(module, nn.BatchNorm1d):
@@ -652,85 +659,134 @@ class TrainState:
         return cls(cfg, encoder, target_encoder, predictor, adamw, streams)
 
 
-def learn(loss: Tensor, state: TrainState, graph: Graph) -> float:
-    """Adds to the gradients. RunError 7: the loss is not finite; it names what first is not."""
-    if not loss.isfinite():
-        named = {"data.x": graph.x.to_dense(), **dict(state.encoder.named_parameters())}
-        bad = [name for name, t in named.items() if not t.isfinite().all()] + ["the loss"]
-        raise RunError(f"epoch {state.step + 1}: {bad[0]} is the first tensor not finite", 7)
+def learn(loss: Tensor) -> Tensor:
+    """Adds to the gradients -> the loss, which nothing waits for."""
     loss.backward()
-    return loss.item()
+    return loss.detach()
 
 
-def step_loss(state: TrainState, graph: Graph, mask_fn: MaskFn, term: Regulariser | None) -> float:
-    """The objective of one step, whose gradients are left in the parameters."""
-    cfg, streams, encoder = state.cfg, state.streams, state.encoder
+def direction_loss(
+    state: TrainState, graph: Graph, z: Tensor, target: Tensor, at: Tensor | None
+) -> Tensor:
+    """A direction's share of the loss: latents guessed from z [N, D] against the target encoder's
+    [N, D], at the nodes where at [N] bool is True, or at all."""
+    cfg = state.cfg
+    prediction = state.predictor(z, at, state.streams["predictor"])  # [M, D] or [N, D]
+    target = graph.average(target, cfg.target_hops)
+    if at is not None:
+        target = target[at]
+    return latent_loss(cfg.loss, prediction, target) / cfg.directions
+
+
+def step_loss(state: TrainState, graph: Graph, mask_fn: MaskFn, term: Regulariser | None) -> Tensor:
+    """The objective of one step, a scalar, whose gradients are left in the parameters."""
+    cfg = state.cfg
+    encoder = state.encoder
+    streams = state.streams
     device, fast = placement(cfg)
     autocast = partial(torch.autocast, device.type, torch.bfloat16, enabled=fast)
-
-    def guess(z: Tensor, target: Tensor, at: Tensor | None) -> Tensor:
-        """A direction's share of the loss: the target's latents [N, D], at hidden nodes or all."""
-        prediction = state.predictor(z, at, streams["predictor"])  # [M, D] or [N, D]
-        target = graph.average(target, cfg.target_hops)
-        target = target if at is None else target[at]
-        return latent_loss(cfg.loss, prediction, target) / cfg.directions
+    guess = partial(direction_loss, state, graph)
 
     # 1. Two views of the graph, and the nodes that the context encoder must not see in the first.
     view1 = graph.view(cfg.feat1, cfg.edge1, streams["view1"])
     view2 = graph.view(cfg.feat2, cfg.edge2, streams["view2"])
-    hidden = mask_fn(graph.data, cfg.mask, streams["mask"]).to(device) if cfg.mask else None  # [N]
+    hidden = None
+    if cfg.mask:
+        hidden = send(mask_fn(graph.data, cfg.mask, streams["mask"]), device)  # [N]
     at = hidden if cfg.loss_nodes == "hidden" else None
 
     # 2. Targets [N, D]: what the target encoder says of each view, with no node hidden.
     if cfg.target != "online":
         with torch.no_grad(), autocast():
             t2 = state.target_encoder(view2)
-            t1 = state.target_encoder(view1) if cfg.directions == 2 else t2
+            if cfg.directions == 2:
+                t1 = state.target_encoder(view1)
 
     # 3. Direction 1: guess view 2 from view 1. Direction 2: guess view 1 from view 2, at all nodes.
     if cfg.target != "online" and term is None:
         with autocast():
             loss = guess(encoder(view1, hidden), t2, at)
-        total = learn(loss, state, graph)  # before direction 2 is built: a fifth less memory
+        total = learn(loss)  # before direction 2 is built: a fifth less memory
         if cfg.directions == 2:
             with autocast():
                 loss = guess(encoder(view2), t1, None)
-            total += learn(loss, state, graph)
+            total = total + learn(loss)
         return total
 
     # Or both at once, where gradients go through both views, or a term sees both.
     with autocast():
-        z1, z2 = encoder(view1, hidden), encoder(view2)  # [N, D]
+        z1 = encoder(view1, hidden)  # [N, D]
+        z2 = encoder(view2)
         if cfg.target == "online":
             t2 = z2
-            t1 = encoder(view1) if cfg.directions == 2 else z1
+            if cfg.directions == 2:
+                t1 = encoder(view1)
         loss = guess(z1, t2, at)
         if cfg.directions == 2:
             loss = loss + guess(z2, t1, None)
         if term is not None:
             loss = loss + cfg.regulariser_weight * term(z1, z2, streams["regulariser"])
-    return learn(loss, state, graph)
+    return learn(loss)
 
 
-def train_step(state: TrainState, graph: Graph, mask_fn: MaskFn, term: Regulariser | None) -> None:
-    """One update of encoder, predictor and target encoder, and a row of what it was."""
+def read_losses(state: TrainState, graph: Graph) -> None:
+    """Of the steps since the last look, into their rows. RunError 7: one is not finite; it names
+    the epoch and, where that is the last, what first is not."""
+    losses = torch.stack(state.unread).tolist()
+    state.unread.clear()
+    for row, loss in zip(state.rows[-len(losses) :], losses, strict=True):
+        row["loss"] = loss
+        if not math.isfinite(loss):
+            named = {"data.x": graph.x.to_dense()}
+            if row is state.rows[-1]:  # parameters are those that the loss was of
+                named |= dict(state.encoder.named_parameters())
+            bad = [name for name, t in named.items() if not t.isfinite().all()] + ["the loss"]
+            raise RunError(f"epoch {row['epoch']}: {bad[0]} is the first tensor not finite", 7)
+
+
+def train_step(
+    state: TrainState, graph: Graph, mask_fn: MaskFn, term: Regulariser | None, look: bool = True
+) -> None:
+    """One update of encoder, predictor and target encoder, and a row of what it was; look: at the
+    loss, or leave it for a later step to look at."""
     cfg = state.cfg
     state.optimizer.zero_grad()
     loss = step_loss(state, graph, mask_fn, term)
+    lr, momentum = schedule(state.step, cfg)
+    state.unread.append(loss)
+    state.rows.append({"epoch": state.step + 1, "loss": math.nan, "lr": lr, "momentum": momentum})
+    if look:
+        read_losses(state, graph)
 
     # 4. Encoder and predictor take a step; the target encoder follows.
-    lr, momentum = schedule(state.step, cfg)
     state.optimizer.param_groups[0]["lr"] = lr
     state.optimizer.step()
     if cfg.target == "ema":
         update_target(state.target_encoder, state.encoder, momentum)
     state.step += 1
-    state.rows.append({"epoch": state.step, "loss": loss, "lr": lr, "momentum": momentum})
 
 
 def best_on_validation(state: TrainState, row: dict[str, float]) -> bool:
     """The default KeepRule: a higher accuracy on validation nodes; the latest without labels."""
     return "val" not in row or row["val"] > state.best.get("val", -1.0)
+
+
+def look_every(cfg: Config) -> int:
+    """Steps between two looks at the loss: on a GPU each look waits for all that is at work."""
+    return LOOK_EVERY.get(placement(cfg)[0].type, 1)
+
+
+def judge(state: TrainState, now: Result, keep: KeepRule) -> bool:
+    """Puts into the last row what the embedding is worth -> whether keep took its weights."""
+    row = state.rows[-1]
+    row |= collapse(now.z)
+    if now.val >= 0:
+        row["val"] = now.val
+    kept = keep(state, row)
+    if kept:
+        weights = copy.deepcopy(state.encoder.state_dict())
+        state.best = {"epoch": state.step, "val": now.val, "weights": weights}
+    return kept
 
 
 def train(
@@ -751,31 +807,32 @@ def train(
     """Pre-trains on x and edge_index. Labels, where data has them, choose the epoch only, on
     validation nodes. graph: `Graph.of(data, cfg)`, if at hand; `state` continues a run. RunError 7:
     the loss is not finite."""
-    whole: Any = graph
-    if whole is None and not (sampler and embedder):
-        whole = Graph.of(data, cfg)
-    sampler = sampler or (lambda step: whole)
-    embedder = embedder or (lambda encoder: embed(encoder, whole))
+    if sampler is None or embedder is None:
+        whole = graph or Graph.of(data, cfg)
+        sampler = sampler or (lambda step: whole)
+        embedder = embedder or (lambda encoder: embed(encoder, whole))
     state = state or TrainState.new(cfg, data, make_encoder, make_predictor)
+    term = regulariser or REGULARISERS[cfg.regulariser]
+    every = look_every(cfg)
     kept: Result | None = None
+    told = len(state.rows)
     while state.step < cfg.epochs:
-        term = regulariser or REGULARISERS[cfg.regulariser]
-        train_step(state, sampler(state.step), mask_fn, term)
-        row = state.rows[-1]
-        if state.step == cfg.epochs or (cfg.eval_every and state.step % cfg.eval_every == 0):
+        step = state.step + 1
+        judged = step == cfg.epochs or (cfg.eval_every > 0 and step % cfg.eval_every == 0)
+        look = judged or step % every == 0
+        train_step(state, sampler(state.step), mask_fn, term, look)
+        if judged:
             now = linear_probe(embedder(state.encoder), data)
-            row |= collapse(now.z)
-            if now.val >= 0:
-                row["val"] = now.val
-            if keep(state, row):
-                weights = copy.deepcopy(state.encoder.state_dict())
-                state.best = {"epoch": state.step, "val": now.val, "weights": weights}
+            if judge(state, now, keep):
                 kept = now
+        if on_epoch is None or not look:
+            continue
         try:
-            if on_epoch is not None:
+            for row in state.rows[told:]:
                 on_epoch(state, row)
         except StopTraining:
             break
+        told = step
     if state.best:
         state.encoder.load_state_dict(state.best["weights"])
     if kept is None:  # judged before the run was continued, or never: z is not in state.best
@@ -808,21 +865,25 @@ def embed(encoder: nn.Module, graph: Graph) -> Tensor:
 def effective_rank(z: Tensor) -> float:
     """exp of the entropy of the normalised singular values of z [N, D] column-centred."""
     z = z.double() - z.double().mean(0)
-    s = torch.linalg.eigvalsh(z.t() @ z).clamp(min=0).sqrt()
+    s = torch.linalg.eigvalsh(z.t() @ z).clamp(min=0).sqrt()  # cheaper than svdvals(z)
     return torch.special.entr(s / s.sum().clamp(min=1e-300)).sum().exp().item()
 
 
 def collapse(z: Tensor) -> dict[str, float]:
     """Meters of collapse: effective rank, mean pairwise cosine, smallest column std of z [N, D]."""
     n = len(z)
-    total = F.normalize(z.double()).sum(0).square().sum().item()
+    total = F.normalize(z.double()).sum(0).square().sum().item()  # of all cosines, n * n of them
     cosine = (total - n) / (n * (n - 1))
     return {"effective_rank": effective_rank(z), "cosine": cosine, "min_std": z.std(0).min().item()}
 
 
+@threadpool_limits.wrap(limits=1)  # small products, where more threads only wait
 def linear_probe(z: Tensor, data: Data) -> Result:
     """Multinomial logistic regression on z [N, D]. Rows standardised or of unit length and C from
-    2^-6 to 2^12 are chosen on validation; ties go to the smaller C, then to standardised rows."""
+    2^-6 to 2^12 are chosen on validation; ties go to the smaller C, then to standardised rows.
+    RunError 7: z is not finite."""
+    if not z.isfinite().all():
+        raise RunError("the embedding is not finite", 7)
     best = Result(data, z)
     if "train_mask" not in data or "val_mask" not in data:
         return best
@@ -830,13 +891,11 @@ def linear_probe(z: Tensor, data: Data) -> Result:
     z64 = z.double()
     standard = (z64 - z64.mean(0)) / z64.std(0).clamp(min=1e-12) / z.shape[1] ** 0.5
     for scaling, form in {"standardised": standard, "unit": F.normalize(z64)}.items():
-        with threadpool_limits(1):  # here and below: small products, where more threads only wait
-            basis = np.linalg.svd(form.numpy()[train], full_matrices=False)[2]
+        basis = np.linalg.svd(form.numpy()[train], full_matrices=False)[2]
         h = form.numpy() @ basis.T  # all that weights can reach
         model = LogisticRegression(max_iter=5000, warm_start=True)
         for c in (2.0 ** np.arange(-6, 13, 2)).tolist():
-            with threadpool_limits(1):
-                model.set_params(C=c).fit(h[train], y[train])
+            model.set_params(C=c).fit(h[train], y[train])
             predicted = model.predict(h)
             score = float((predicted == y)[val].mean())
             if (score, -c) > (best.val, -best.c):
@@ -872,7 +931,7 @@ def command_line(*more: type) -> argparse.ArgumentParser:
     """The options of a run, and those of `more` dataclasses of knobs. A field of Config or of
     `more` that is not given is absent from what is parsed."""
     parser = argparse.ArgumentParser(usage="%(prog)s [options]", allow_abbrev=False)
-    section = cache(parser.add_argument_group)
+    section = cache(parser.add_argument_group)  # one a name
     add = section("run").add_argument
     add("--preset", default="best", choices=PRESETS, help="settings to start from (best)")
     add("--graphs", default=",".join(GRAPHS), help="some of cora,citeseer,pubmed (all)")
@@ -882,18 +941,17 @@ def command_line(*more: type) -> argparse.ArgumentParser:
     add("--out", dest="folder", default="results", type=Path, help="folder of results (results)")
     add("--threads", default=0, type=int, help="of torch; 0: its own choice (0)")
     add("--validation-only", action="store_true", help="leave the test nodes unscored")
-    add(
-        "--quick",
-        action="store_true",
-        help="all of it in a minute: 1 seed, 5 epochs, SGC of 2 hops",
-    )
-    for f in (f for s in (Config, *more) for f in fields(s) if f.name != "seed"):
-        flag = "--out-width" if f.name == "out" else f"--{f.name.replace('_', '-')}"
-        kind: dict[str, Any] = {"type": type(f.default), "metavar": "V"}
-        if f.type == "bool":
-            kind = {"action": argparse.BooleanOptionalAction}
-        add = section(f.metadata["group"]).add_argument
-        add(flag, dest=f.name, default=argparse.SUPPRESS, help=f.metadata["help"], **kind)
+    add("--quick", action="store_true", help="in a minute: 1 seed, 5 epochs, SGC of 2 hops")
+    for settings in (Config, *more):
+        for f in fields(settings):
+            if f.name == "seed":
+                continue
+            flag = "--out-width" if f.name == "out" else f"--{f.name.replace('_', '-')}"
+            kind: dict[str, Any] = {"type": type(f.default), "metavar": "V"}
+            if isinstance(f.default, bool):
+                kind = {"action": argparse.BooleanOptionalAction}
+            add = section(f.metadata["group"]).add_argument
+            add(flag, dest=f.name, default=argparse.SUPPRESS, help=f.metadata["help"], **kind)
     return parser
 
 
@@ -945,30 +1003,47 @@ def table(rows: list[dict[str, Any]], graphs: list[str], args: argparse.Namespac
         table.title = f"A quick run: these figures mean nothing ({name.lower()} accuracy)"
     nodes = "" if args.validation_only else ": 1000 test nodes add ±1.2 to ±1.4 to each row"
     table.caption = f"Epoch and probe chosen on validation. Intervals cover seeds only{nodes}."
-    of = {graph: [row for row in rows if row["graph"] == graph] for graph in graphs}
+    spent = dict.fromkeys(graphs, 0.0)
+    for row in rows:
+        spent[row["graph"]] += row.get("cpu_seconds", 0.0)
     for method in dict.fromkeys(row["method"] for row in rows):
-        own = {graph: [r for r in of[graph] if r["method"] == method] for graph in graphs}
-        table.add_row(method, *(cell(own[graph], measure) for graph in graphs))
-    cpu = [sum(row.get("cpu_seconds", 0) for row in of[graph]) for graph in graphs]
+        own = [row for row in rows if row["method"] == method]
+        of = [[row for row in own if row["graph"] == graph] for graph in graphs]
+        table.add_row(method, *(cell(some, measure) for some in of))
     table.add_section()
-    table.add_row(f"CPU seconds, {args.preset}", *(f"{seconds:.0f}" for seconds in cpu))
+    table.add_row(
+        "CPU seconds to train, all seeds", *(f"{seconds:.0f}" for seconds in spent.values())
+    )
     table.add_section()
     for paper, figures in PUBLISHED.items():
         table.add_row(f"published: {paper}", *(str(figures[graph]) for graph in graphs))
     return table
 
 
-def run(args: argparse.Namespace) -> int:
+def planned(args: argparse.Namespace) -> dict[str, Config]:
+    """Settings by graph. RunError 2: an option holds what it may not; 3: as `load_graph`."""
+    try:
+        if args.seeds < 1 or args.threads < 0:
+            raise ValueError(f"--seeds {args.seeds}, --threads {args.threads}: expected >= 1, >= 0")
+        configs = {graph: configure(args, graph) for graph in args.graphs.split(",")}
+        for cfg in configs.values():
+            placement(cfg)
+    except ValueError as error:
+        raise RunError(str(error), 2) from None
+    return configs
+
+
+def run(args: argparse.Namespace, configs: dict[str, Config]) -> int:
     """Every graph and seed, each row written at once -> 0, or 7 if a seed diverged."""
-    if args.seeds < 1 or args.threads < 0:
-        raise ValueError(f"--seeds {args.seeds}, --threads {args.threads}: expected >= 1, >= 0")
-    torch.set_num_threads(args.threads or torch.get_num_threads())
-    seeds = range(args.first_seed, args.first_seed + (1 if args.quick else args.seeds))
-    configs = {graph: configure(args, graph) for graph in args.graphs.split(",")}
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    if args.quick:
+        args.seeds = 1
+    seeds = range(args.first_seed, args.first_seed + args.seeds)
     loaded = {graph: load_graph(graph, args.data) for graph in configs}
     folder = args.folder / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}"
     folder.mkdir(parents=True)
-    add = partial(row_of, scored=not args.validation_only)
+    scored = not args.validation_only
     rows: list[dict[str, Any]] = []
     code = 0
     for name, plain in configs.items():
@@ -984,14 +1059,14 @@ def run(args: argparse.Namespace) -> int:
                 print(f"{name}, {args.preset}, seed {seed}: {message}", file=sys.stderr)
                 continue
             spent = time.process_time() - began
-            rows.append(add(result, method=args.preset, **names, cpu_seconds=spent))
+            rows.append(row_of(result, scored, method=args.preset, **names, cpu_seconds=spent))
             untrained = train(replace(cfg, epochs=0), loaded[name], graph=graph)
-            rows.append(add(untrained, method="untrained", **names))
+            rows.append(row_of(untrained, scored, method="untrained", **names))
             save(folder, rows)
             said = f"validation {100 * result.val:.1f} %, {spent:.0f} CPU s"
             print(f"{name}, {args.preset}, seed {seed}: {said}", file=sys.stderr)
         for method, control in controls(graph, 2 if args.quick else 10).items():
-            rows.append(add(control, method=method, graph=name, seed=None))
+            rows.append(row_of(control, scored, method=method, graph=name, seed=None))
         save(folder, rows)
     Console(width=None if sys.stdout.isatty() else 120).print(table(rows, [*configs], args))
     print(f"kept in {folder}", file=sys.stderr)
@@ -1019,11 +1094,12 @@ def main(argv: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, terminate)
     keep_freed_memory()
     try:
-        return run(args)
-    except (ValueError, OSError) as error:
+        return run(args, planned(args))
+    except OSError as error:
         message, code = str(error), 2
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "memory" not in str(error):
+        full = any(words in str(error) for words in OUT_OF_MEMORY)
+        if isinstance(error, RuntimeError) and not full:
             raise
         message, code = "out of memory; half of --hidden and --out-width takes about half", 6
     except (RunError, KeyboardInterrupt) as error:

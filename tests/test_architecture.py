@@ -36,7 +36,7 @@ LAYERS = (  # who may import those below, and, if in no circle, those beside
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 SEAMS = {"MaskFn", "EncoderFactory", "PredictorFactory", "Regulariser"}
 SEAMS |= {"Sampler", "Embedder", "KeepRule", "EpochHook"}
-BUDGET = 1036  # lines of run_full.py; raising it takes a sentence in CHANGELOG.md
+BUDGET = 1115  # lines of run_full.py; raising it takes a sentence in CHANGELOG.md
 ALLOWED = {"numpy", "scipy", "threadpoolctl", "torch", "torch_geometric", "sklearn", "rich"}
 
 

@@ -7,7 +7,8 @@
 5. Effective rank, pairwise cosine and smallest std on inputs with known values.
 6. latent_loss and decorrelation equal their formulas written out.
 7. SGC and raw features: the propagated features are those of the formula.
-8. The embedded graphs are the published ones; a changed byte is refused.
+8. An embedding that is not finite has no judgement, but exit code 7.
+9. The embedded graphs are the published ones; a changed byte is refused.
 """
 
 from __future__ import annotations
@@ -63,6 +64,14 @@ def test_probe_equals_scikit_learn(data: Data) -> None:
     agree = (full.predict(rows) == result.predicted).mean()
     assert agree > 0.98  # both converge, to their tolerance
     assert result.val == (result.predicted == data.y.numpy())[data.val_mask.numpy()].mean()
+
+
+def test_an_embedding_that_is_not_finite_is_refused(data: Data) -> None:
+    z = torch.randn(60, 4)
+    z[7, 1] = float("inf")
+    with pytest.raises(RunError, match="the embedding is not finite") as caught:
+        linear_probe(z, data)
+    assert caught.value.args[1] == 7
 
 
 def test_ties_go_to_the_stronger_regularisation(data: Data) -> None:

@@ -20,7 +20,7 @@ from torch import Generator, Tensor
 from torch_geometric.data import Data
 
 import run_full
-from nodejepa_ext.training import batches
+from nodejepa_ext.training import batches, settings
 from run_full import BEST, Config, Encoder, Graph, recipe, transformed
 
 X = torch.tensor([[1.0, 3.0, 0.0], [0.0, 0.0, 0.0], [0.0, 5.0, 0.0]])
@@ -68,12 +68,13 @@ def test_square_roots(times: float) -> None:
     ],
 )
 def test_what_x_and_edges_decide(x: Tensor, step: int, changes: dict[str, object]) -> None:
-    bare = Data(x=x, edge_index=ring(step))
-    assert recipe(bare) == replace(BEST, **changes)
-    at = torch.arange(N)
+    bare, at = Data(x=x, edge_index=ring(step)), torch.arange(N)
+    expected = replace(BEST, **changes)
+    assert settings.recipe(bare) == expected
+    assert recipe(bare) == replace(expected, own_features=False)  # that is the toolkit's to decide
     masks = {f"{name}_mask": at % 3 == i for i, name in enumerate(("train", "val", "test"))}
-    assert recipe(Data(x=x, edge_index=ring(step), y=at % 2, **masks)) == recipe(bare)
-    assert recipe(Data(x=csr(x), edge_index=ring(step))) == recipe(bare)
+    assert settings.recipe(Data(x=x, edge_index=ring(step), y=at % 2, **masks)) == expected
+    assert settings.recipe(Data(x=csr(x), edge_index=ring(step))) == expected
 
 
 def test_neighbours_of_words() -> None:
@@ -96,6 +97,7 @@ def test_neighbours_of_words() -> None:
 def test_embedded_graphs(graph: str, words: dict[str, Any]) -> None:
     expected = replace(BEST, transform="root", **words)
     assert run_full.preset("best", graph) == expected
+    assert settings.recipe(run_full.load_graph(graph)) == expected
 
 
 def test_chunks_see_the_same_features() -> None:

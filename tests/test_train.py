@@ -19,6 +19,10 @@
 16. A sampler and an embedder of the whole graph are the default; an encoder of one's own is used.
 17. The rule decides which epoch is kept.
 18. Running statistics of the target come by the moving average alone.
+19. Losses looked at every ten steps, as on a GPU, are those looked at every step; the hook is told
+    of each epoch once, in order, when they are looked at; a loss that is not finite has its epoch.
+20. A step of `best` has nothing that a GPU waits for but the two draws of edges, which are on the
+    cpu; one of `card` picks rows of hidden nodes by a mask: a guess, its gradient, a target.
 """
 
 from __future__ import annotations
@@ -36,6 +40,7 @@ from conftest import graph_of, state_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Generator, Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch_geometric.data import Data
 
 import run_full
@@ -283,7 +288,8 @@ def test_parts_have_the_gradient_of_their_sum(
     cfg, grads, losses = replace(cfg, **changed), [], []
     for term in (None, nothing):
         state = state_of(cfg, data)
-        losses.append(run_full.step_loss(state, graph_of(data, cfg), run_full.random_mask, term))
+        loss = run_full.step_loss(state, graph_of(data, cfg), run_full.random_mask, term)
+        losses.append(loss.item())
         learnt = [*state.encoder.parameters(), *state.predictor.parameters()]
         grads.append([p.grad for p in learnt if p.grad is not None])
     assert len(grads[0]) > 5 and losses[0] == pytest.approx(losses[1], rel=1e-5)
@@ -461,3 +467,71 @@ def test_own_data_without_labels(cfg: Config, data: Data) -> None:
     result = train(cfg, bare)
     assert result.val == -1.0 and torch.equal(result.z, train(replace(cfg, eval_every=0), bare).z)
     assert result.z.shape == (60, cfg.out)
+
+
+@pytest.mark.parametrize("term", [None, run_full.decorrelation])
+def test_losses_are_looked_at_in_tens(
+    term: Any, cfg: Config, data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, told = replace(cfg, epochs=27, eval_every=12), list[tuple[int, int]]()
+    each = train(own, data, regulariser=term)
+    monkeypatch.setattr(run_full, "LOOK_EVERY", {"cpu": 10})
+
+    def hook(state: TrainState, row: dict[str, float]) -> None:
+        assert state.rows[int(row["epoch"]) - 1] is row and not state.unread
+        told.append((int(row["epoch"]), state.step))
+
+    tens = train(own, data, regulariser=term, on_epoch=hook)
+    assert each.state and tens.state and each.state.rows == tens.state.rows
+    assert torch.equal(each.z, tens.z) and each.val == tens.val
+    looks = [10] * 10 + [12] * 2 + [20] * 8 + [24] * 4 + [27] * 3
+    assert told == [*zip(range(1, 28), looks, strict=True)]
+    stopped = train(own, data, regulariser=term, on_epoch=stop_at(20)).state
+    assert stopped and stopped.step == 20 and stopped.rows == each.state.rows[:20]
+
+
+def test_a_look_names_the_first_epoch_that_diverged(
+    cfg: Config, data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_full, "LOOK_EVERY", {"cpu": 10})
+    calls = list[Tensor]()
+
+    def poison(z1: Tensor, z2: Tensor, generator: Generator) -> Tensor:
+        calls.append(z1)
+        return z1.sum() * (float("nan") if len(calls) == 13 else 0.0)
+
+    with pytest.raises(RunError, match="epoch 13: the loss is the first") as caught:
+        train(replace(cfg, epochs=40, eval_every=0), data, regulariser=poison)
+    assert caught.value.args[1] == 7 and len(calls) == 20
+
+
+class Waits(TorchDispatchMode):
+    """Keeps the names of operations whose shape or value the host must know."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.overloadpacket.__name__
+        if name in ("nonzero", "_local_scalar_dense", "masked_select", "unique"):
+            self.found.append(name)
+        if name in ("index", "index_put", "index_put_", "_index_put_impl_"):
+            if any(index is not None and index.dtype == torch.bool for index in args[1]):
+                self.found.append(f"{name} by mask")
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    "name, more", [("best", []), ("card", ["index by mask", "index by mask", "index_put by mask"])]
+)
+def test_a_gpu_need_not_wait(
+    name: str, more: list[str], data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_full, "PReLU", nn.PReLU)  # ours, which is for a cpu, reads its slope
+    cfg = replace(run_full.preset(name, "cora"), hidden=16, out=8, device="cpu")
+    state, graph = state_of(cfg, data), graph_of(data, cfg)
+    with Waits() as waits:
+        term = run_full.REGULARISERS[cfg.regulariser]
+        run_full.train_step(state, graph, run_full.random_mask, term, look=False)
+    assert waits.found == ["nonzero", "nonzero", *more]

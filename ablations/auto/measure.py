@@ -25,7 +25,9 @@ from torch_geometric.data import Data
 
 import run_full
 from nodejepa_ext import fastrp, read_graph
+from nodejepa_ext.graphs.likeness import likeness
 from nodejepa_ext.judging import tasks
+from nodejepa_ext.training.settings import recipe
 
 SPLITS = 20  # where the file has none
 Row = dict[str, Any]
@@ -67,7 +69,7 @@ def measured(name: str, seeds: int, splits: int) -> Iterator[Row]:
     official = "train_mask" in data
     parts = tasks.node_splits(data, None if official else SPLITS)[: splits or None]
     bare = Data(x=data.x.to_dense(), edge_index=data.edge_index, edge_weight=data.edge_weight)
-    alike, words = run_full.likeness(bare), run_full.recipe(bare).neighbours > 0
+    alike, words = likeness(bare), recipe(bare).neighbours > 0
 
     def row(arm: str, seed: int, val: list[float], spent: float = 0.0) -> Row:
         job = {"graph": Path(name).stem, "arm": arm, "seed": seed}

@@ -2,7 +2,7 @@
 
 python ablations/one_recipe/bars.py FOLDER [GRAPH,...]   adds to bars/rows.jsonl
 
-FOLDER as in measure.py. Ours: `run_full.recipe`, last epoch, seeds 6000 to 6004. Development
+FOLDER as in measure.py. Ours: `settings.recipe`, last epoch, seeds 6000 to 6004. Development
 accuracy on 16 splits drawn with seed 2 (the record's own were 8, with seed 0; those of the recipe
 before, which PubMed still has with seeds 3000 to 3004, with seed 1). Controls on the same
 splits: raw features; SGC of 1, 2, 3, 5 or 8 hops, on x and edges as they came and as our encoder
@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import run_full
 from ablations.one_recipe.measure import GRAPHS, graph_of
 from nodejepa_ext.judging import development_accuracy
+from nodejepa_ext.training.settings import recipe
 
 ROWS = Path(__file__).with_name("bars") / "rows.jsonl"
 SEEDS, SPLITS, SPLIT_SEED = range(6000, 6005), 16, 2
@@ -52,7 +53,7 @@ def sgc(graph: run_full.Graph, data: Data) -> dict[str, Any]:
 def measured(name: str, data: Data) -> Iterator[tuple[str, int | None, dict[str, Any]]]:
     """Arm, seed and figures; labels have no say before the judge."""
     bare = Data(x=data.x, edge_index=data.edge_index)
-    cfg = replace(run_full.recipe(bare), eval_every=0, device="cpu")
+    cfg = replace(recipe(bare), eval_every=0, device="cpu")
     graph = run_full.Graph.of(bare, cfg)
     yield "raw features", None, judged(data.x, data)
     yield "SGC", None, sgc(run_full.Graph.of(bare, run_full.Config(device="cpu")), data)

@@ -28,7 +28,9 @@ from torch_geometric.data import Data
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import run_full
 from nodejepa_ext import read_graph
+from nodejepa_ext.graphs.likeness import likeness
 from nodejepa_ext.judging import development_accuracy
+from nodejepa_ext.training.settings import recipe
 
 ROWS = Path(__file__).with_name("rows.jsonl")
 FILES = {"photo": "amazon_photo", "cora_ml": "cora_ml", "chameleon": "chameleon_filtered"}
@@ -198,7 +200,7 @@ def transformed(x: Tensor, kind: str) -> Tensor:
 
 def settings(stage: str, arm: str, data: Data) -> tuple[run_full.Config, str]:
     """Of an arm of AFTER, and what x is turned into before the encoder has its say."""
-    own = run_full.recipe(data)
+    own = recipe(data)
     if stage in ("later", "linear"):
         own = replace(own, **DEEP)
     changes = dict(AFTER[stage][arm])
@@ -221,7 +223,7 @@ def settings(stage: str, arm: str, data: Data) -> tuple[run_full.Config, str]:
 def config(data: Data, changes: dict[str, Any]) -> run_full.Config:
     """Of a stage's arm; together neighbours weigh a fifth of a node's mean edges."""
     cfg = replace(run_full.BEST, **WIDE, **BASE, eval_every=0, device="cpu")
-    cfg = replace(cfg, own_features=run_full.likeness(data) < 0.5)
+    cfg = replace(cfg, own_features=likeness(data) < 0.5)
     weight = round(0.2 * max(data.edge_index.shape[1] / len(data.x), 1.0), 2)
     cfg = replace(cfg, neighbour_weight=weight)
     return replace(cfg, **changes)
@@ -264,7 +266,7 @@ def main() -> None:
         if stage in AFTER:
             cfg, transform = settings(stage, arm, data)
         elif stage == CHOSEN:
-            cfg = replace(run_full.recipe(data), **DEEP, eval_every=0, device="cpu")
+            cfg = replace(recipe(data), **DEEP, eval_every=0, device="cpu")
             transform = "none"  # it is the recipe's own
         else:
             changes = dict(STAGES[stage][arm])

@@ -6,6 +6,7 @@ probed: graphs come without labels. Shapes: N nodes, D latents.
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 import warnings
@@ -66,8 +67,8 @@ class Place:
     folder: Path  # for what commands write
     progress: Callable[[str], None]
     graphs: tuple[str, ...] = tuple(run_full.GRAPHS)
-    equal_steps: int = 8
-    timed_steps: int = 20
+    equal_steps: int = 20  # a GPU tells of ten at once
+    timed_steps: int = 50
     tiny: bool = False  # a dry run: narrow layers
 
     def of(self, cfg: Config, **more: Any) -> Config:
@@ -133,26 +134,29 @@ def take(
     data: Data,
     ready: Prepared,
     steps: int,
-    on_step: Callable[[], None] = lambda: None,
+    on_look: Callable[[int], None] = lambda step: None,
 ) -> Steps:
-    """So many steps, at least 2, from the beginning, then one embedding; on_step after each."""
-    losses, stamps, cuda = list[float](), list[float](), on_cuda(case.cfg)
+    """So many steps, at least 2, from the beginning, then one embedding; where losses are looked at
+    every ten steps, at least as many as two looks have. on_look: after each, with the step."""
+    every = run_full.look_every(case.cfg)
+    steps = max(math.ceil(steps / every), 2) * every
+    losses, stamps = list[float](), list[float]()
 
     def hook(state: TrainState, row: dict[str, float]) -> None:
-        """An EpochHook that reads the clock."""
-        on_step()
-        if cuda:
-            torch.cuda.synchronize()
+        """An EpochHook that reads the clock, when the device has done what the loss waits for."""
         losses.append(row["loss"])
+        if row is not state.rows[-1]:
+            return
+        on_look(state.step)
         stamps.append(time.perf_counter())
-        if len(losses) == steps:
+        if state.step == steps:
             raise run_full.StopTraining
 
     given: Any = ready._asdict() | seams(case.parts)
     result = run_full.train(case.cfg, data, on_epoch=hook, **given)
-    timed = stamps[min(WARMUP - 1, steps - 2) :]
+    timed = stamps[min(WARMUP - 1, len(stamps) - 2) :] if every == 1 else stamps
     seconds = statistics.median(b - a for a, b in zip(timed, timed[1:], strict=False))
-    return Steps(losses, result.z, 1e3 * seconds)
+    return Steps(losses, result.z, 1e3 * seconds / every)
 
 
 def attempt(names: Row, work: Callable[[], Row]) -> Row:
@@ -208,19 +212,20 @@ def timed(place: Place, case: Case) -> Row:
 
 def synchronising(case: Case, data: Data, ready: Prepared) -> float:
     """Calls a step that wait for the GPU, as far as torch notices, after the first steps."""
-    counts = list[int]()
+    counts = dict[int, int]()  # by step
     torch.cuda.set_sync_debug_mode("warn")
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
 
-            def count() -> None:
-                counts.append(sum("synchroniz" in str(warning.message) for warning in caught))
+            def count(step: int) -> None:
+                counts[step] = sum("synchroniz" in str(warning.message) for warning in caught)
 
             take(case, data, ready, WARMUP + 5, count)
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    return (counts[-1] - counts[WARMUP - 1]) / (len(counts) - WARMUP)
+    first, last = min(step for step in counts if step >= WARMUP), max(counts)
+    return (counts[last] - counts[first]) / (last - first)
 
 
 def memory(place: Place) -> Iterator[Row]:

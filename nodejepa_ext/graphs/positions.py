@@ -18,8 +18,9 @@ from torch_geometric.data import Data
 from torch_geometric.utils import degree
 
 import run_full
+from nodejepa_ext.graphs.likeness import likeness
 from nodejepa_ext.parts.positional import MOST_NODES, laplacian_pe
-from run_full import Config, likeness
+from run_full import Config
 
 COLUMNS = 16
 WEAK = 0.65  # of `likeness`: planted classes had .50 to .69, Photo, the least of the good, .73

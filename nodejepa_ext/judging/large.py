@@ -78,6 +78,7 @@ def unit(rows: Tensor) -> Tensor:
     return F.normalize(rows.double())
 
 
+@threadpool_limits.wrap(limits=1)  # as in run_full
 def linear_probe(z: Tensor, data: Data) -> Result:
     """`run_full.linear_probe`; of more than `NODES` nodes only the rows that are trained or chosen
     on are copied to float64, all others a block at a time, once, under what was chosen."""
@@ -90,13 +91,11 @@ def linear_probe(z: Tensor, data: Data) -> Result:
     forms["unit"] = unit
     for scaling, form in forms.items():
         rows = form(z[train]).numpy()
-        with threadpool_limits(1):  # as in run_full
-            basis = np.linalg.svd(rows, full_matrices=False)[2].T  # all that weights can reach
+        basis = np.linalg.svd(rows, full_matrices=False)[2].T  # all that weights can reach
         h, chosen_on = rows @ basis, form(z[val]).numpy() @ basis
         model = LogisticRegression(max_iter=5000, warm_start=True)
         for c in (2.0 ** np.arange(-6, 13, 2)).tolist():
-            with threadpool_limits(1):
-                model.set_params(C=c).fit(h, y[train].numpy())
+            model.set_params(C=c).fit(h, y[train].numpy())
             right = model.predict(chosen_on)
             score = float((right == y[val].numpy()).mean())
             if (score, -c) > (best.val, -best.c):

@@ -248,7 +248,8 @@ class Run:
         self.seams = seams(self.parts)
         make = self.seams.get("make_predictor", run_full.MLPPredictor)
         self.state = TrainState.new(self.cfg, self.data, run_full.Encoder, make)
-        self.checkpoints, self.saved = Checkpoints(self.folder / "checkpoints"), time.monotonic()
+        self.checkpoints = Checkpoints(self.folder / "checkpoints")
+        self.saved, self.wanted = time.monotonic(), False  # the last time; whether one is due
         self.probed = {"train_mask", "val_mask"} <= {*self.data.keys()}
 
     def begin(self, every: int) -> None:
@@ -303,13 +304,16 @@ class Run:
         append(self.metrics, json.dumps(row).encode() + b"\n", durable=False)
         if self.watch:
             self.watch(state, row)
+        self.wanted |= self.due(int(row["epoch"]))
+        if row is not state.rows[-1]:
+            return  # of some that are told together, whose state is that after the last
         if not self.probed:
             patience(state, row)
         code = self.stop()
-        if code or self.due(state.step):
+        if code or self.wanted:
             self.ready.check_unchanged()
             self.checkpoints.save(state)
-            self.saved = time.monotonic()
+            self.saved, self.wanted = time.monotonic(), False
         if code:
             raise RunError(f"stopped after epoch {state.step}, which is kept", code)
 
@@ -357,14 +361,10 @@ class Run:
         figures |= {"epochs": state.step, "epoch": state.best.get("epoch", state.step)}
         figures |= {"loss": state.rows[int(figures["epoch"]) - 1]["loss"]} if state.rows else {}
         text = self.report(figures, seconds)
-        files = {
-            "model.safetensors": write(
-                self.folder / "model.safetensors", safetensors.torch.save(tensors)
-            ),
-            "embeddings.npz": write(self.folder / "embeddings.npz", embeddings.getbuffer()),
-            "report.md": write(self.folder / "report.md", text),
-        }
-        self.note(status="finished", figures=figures, files=files)
+        held: dict[str, Any] = {"model.safetensors": safetensors.torch.save(tensors)}
+        held |= {"embeddings.npz": embeddings.getbuffer(), "report.md": text}
+        hashes = {name: write(self.folder / name, content) for name, content in held.items()}
+        self.note(status="finished", figures=figures, files=hashes)
         return text
 
     def report(self, figures: dict[str, float], seconds: float) -> str:

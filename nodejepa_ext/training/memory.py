@@ -17,9 +17,9 @@ from torch_geometric.data import Data
 
 import run_full
 from nodejepa_ext.workers.memory import room
-from run_full import Config, RunError
+from run_full import OUT_OF_MEMORY, Config, RunError
 
-REFUSED = ("can't allocate memory", "not enough memory", "out of memory", "bad_alloc")
+REFUSED = (*OUT_OF_MEMORY, "bad_alloc")
 SEEN = 50_000  # nodes, that a training's own evaluations see of more
 SHARE = 0.8  # of the free memory, at most
 

@@ -17,11 +17,12 @@ from pathlib import Path
 from torch_geometric.data import Data
 
 import run_full
+from nodejepa_ext.graphs.likeness import likeness
 from nodejepa_ext.parts.choice import RATES, Parts, Settings
 from nodejepa_ext.parts.objectives import OBJECTIVES
 from nodejepa_ext.records import Damaged, read_toml
 from nodejepa_ext.training import similar
-from run_full import BEST, GRAPHS, Config, likeness
+from run_full import BEST, GRAPHS, Config
 
 PRESETS = ("best", "card", "bgrl")
 NAMES = ("auto", *PRESETS)
@@ -72,10 +73,16 @@ def command_line(prog: str, *more: type) -> argparse.ArgumentParser:
     return parser
 
 
+def recipe(data: Data, most_joined: int = run_full.MOST_JOINED) -> Config:
+    """`run_full.recipe`, and own features beside z where edges join nodes of unlike ones, which
+    those of no embedded graph do."""
+    return replace(run_full.recipe(data, most_joined), own_features=likeness(data) < 0.5)
+
+
 def auto(data: Data, structural: bool = False) -> tuple[Config, str]:
-    """Settings for a graph, and why: those of `run_full.recipe`, which takes x and edges alone; x
-    counts as no words where it is `structural`, made of the edges themselves, or its last columns
-    are (`positions` in data, see `Scaling.prepare`); there the others decide on own features, which
+    """Settings for a graph, and why: those of `recipe`, which takes x and edges alone; x counts as
+    no words where it is `structural`, made of the edges themselves, or its last columns are
+    (`positions` in data, see `Scaling.prepare`); there the others decide on own features, which
     come in only where chance would seldom have it so. Above `run_full.MOST_JOINED` nodes neighbours
     are joined where `similar` can find them. Measured in ablations/auto and
     ablations/weak_features."""
@@ -85,7 +92,7 @@ def auto(data: Data, structural: bool = False) -> tuple[Config, str]:
     sought = similar.large(data) and not structural and not made
     sought = sought and run_full.words(data.x.to_dense().float()) is not None
     most = len(data.x) if sought and similar.installed() else run_full.MOST_JOINED
-    cfg, alike = run_full.recipe(data, most), likeness(data)
+    cfg, alike = recipe(data, most), likeness(data)
     if structural or made:
         cfg = replace(cfg, **NUMBERS)
     why = f"an edge joins nodes more alike than chance with probability {alike:.2f}"

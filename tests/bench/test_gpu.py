@@ -146,7 +146,7 @@ def test_synchronising_calls_are_counted(place: Place, monkeypatch: pytest.Monke
             for _ in range(3 if number else 10):
                 warnings.warn("called a synchronizing CUDA operation", stacklevel=1)
             warnings.warn("something else", stacklevel=1)
-            on_step()
+            on_step(number + 1)
 
     monkeypatch.setattr(gpu_steps, "take", take)
     case: Any = None

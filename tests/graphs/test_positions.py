@@ -25,6 +25,7 @@ from torch_geometric.utils import to_undirected
 
 import run_full
 from nodejepa_ext.graphs.graph import read_graph, structural_features
+from nodejepa_ext.graphs.likeness import likeness
 from nodejepa_ext.graphs.positions import (
     COLUMNS,
     LEAST,
@@ -71,7 +72,7 @@ def spread(data: Data, columns: Tensor) -> float:
 @pytest.mark.parametrize(("signal", "weak"), [(0.0, True), (0.5, True), (2.0, False)])
 def test_rule(signal: float, weak: bool) -> None:
     data = planted(signal)
-    assert bool(weakness(data)) == weak == (run_full.likeness(data) < WEAK)
+    assert bool(weakness(data)) == weak == (likeness(data) < WEAK)
     found = subject(read_graph(data, normalise="none"), None, None)
     said = [notice for notice in found.graph.notices if "16 positions are put beside" in notice]
     assert bool(said) == weak and found.scaling.positions == COLUMNS * weak
@@ -106,7 +107,7 @@ def test_weight() -> None:
         x = units * data.x
         both = beside(x, data, 8)
         assert torch.equal(both[:, :5], x)
-        share = weight(run_full.likeness(Data(x=x, edge_index=data.edge_index)))
+        share = weight(likeness(Data(x=x, edge_index=data.edge_index)))
         assert LEAST < share < 1
         assert spread(data, both[:, 5:]) == pytest.approx(share * spread(data, x), rel=1e-4)
     where = positions(data, 8)
@@ -147,7 +148,7 @@ def test_what_was_decided_is_kept() -> None:
 def test_auto() -> None:
     noise = read_graph(planted(0.0), normalise="none")
     _, data, _ = prepared(noise)
-    alike = run_full.likeness(Data(x=data.x[:, :5], edge_index=data.edge_index))
+    alike = likeness(Data(x=data.x[:, :5], edge_index=data.edge_index))
     assert alike == pytest.approx(0.5, abs=0.03)
     cfg, why = auto(data)
     assert not cfg.own_features and f"{alike:.2f}" in why

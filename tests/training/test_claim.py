@@ -28,7 +28,7 @@ from nodejepa_ext.graphs import graph
 from nodejepa_ext.graphs.source import Source, Subject, read
 from nodejepa_ext.training.checkpoints import Checkpoints
 from nodejepa_ext.training.embeddings import roomy
-from nodejepa_ext.training.folder import start
+from nodejepa_ext.training.folder import resume, start
 from nodejepa_ext.training.memory import SHARE, check_inference, inference_bytes
 from run_full import Config, RunError, TrainState
 
@@ -123,3 +123,29 @@ def test_nothing_begins_without_room(
     with pytest.raises(RunError, match="embedding takes about .* a machine with more") as refused:
         check_inference(data, cfg, int(least) - 1)
     assert refused.value.args[1] == 6
+
+
+def test_a_run_that_is_told_of_epochs_in_tens(
+    ready: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU: the same rows, checkpoints at looks, and stopped at a look it goes on."""
+    cfg, saved = Config(hidden=16, out=8, **SHORT | {"epochs": 27, "eval_every": 0}), list[int]()
+    start(ready, cfg, tmp_path / "each")
+    monkeypatch.setattr(run_full, "LOOK_EVERY", {"cpu": 10})
+    plain = Checkpoints.save
+
+    def save(self: Checkpoints, state: TrainState) -> None:
+        saved.append(state.step)
+        plain(self, state)
+
+    monkeypatch.setattr(Checkpoints, "save", save)
+    start(ready, cfg, tmp_path / "tens", every=15)
+    assert saved == [20, 27]
+    wanted = (tmp_path / "each" / "metrics.jsonl").read_bytes()
+    assert wanted.count(b"\n") == 27 and (tmp_path / "tens/metrics.jsonl").read_bytes() == wanted
+    with pytest.raises(run_full.RunError, match="stopped after epoch 10, which is kept"):
+        start(ready, cfg, tmp_path / "cut", stop=lambda: 143)
+    resume(tmp_path / "cut")
+    for name in ("metrics.jsonl", "model.safetensors"):
+        one, other = (tmp_path / run / name for run in ("each", "cut"))
+        assert one.read_bytes() == other.read_bytes()

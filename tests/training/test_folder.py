@@ -51,6 +51,7 @@ from torch_geometric.data import Data
 import run_full
 from nodejepa_ext.graphs import source as subject
 from nodejepa_ext.graphs.graph import read_graph
+from nodejepa_ext.graphs.likeness import likeness
 from nodejepa_ext.training import folder as runs
 from nodejepa_ext.training.memory import SHARE, check_memory, training_bytes
 from nodejepa_ext.training.settings import (
@@ -58,10 +59,10 @@ from nodejepa_ext.training.settings import (
     adapted,
     auto,
     bgrl,
-    likeness,
     nearest,
     preset,
     preset_for,
+    recipe,
     toml_of,
 )
 from nodejepa_ext.training.stopping import PATIENCE, label_free, patience
@@ -582,7 +583,7 @@ def test_auto_needs_no_labels(data: Data) -> None:
         assert nearest(graph)[0] == name
         assert preset_for("card", graph)[0] == preset("card", name)
         assert preset_for("bgrl", graph)[0] == bgrl(auto(graph)[0])
-        assert preset_for("best", graph)[0] == run_full.recipe(graph)
+        assert preset_for("best", graph)[0] == recipe(graph)
         for each in PRESETS:
             assert preset_for(each, graph, "cora")[0] == preset(each, "cora")
 
