@@ -19,7 +19,7 @@ from typing import Any
 
 WARM = 3  # steps before the clock counts
 STEPS = {"cora": 8, "citeseer": 8, "pubmed": 7}  # that count
-ROUNDS = 2
+ROUNDS = 3
 GRAPHS = ("cora", "citeseer", "pubmed")
 
 
@@ -90,7 +90,7 @@ def compare(old: str, new: str) -> None:
             given = json.dumps(spawn("settings", old, graph, method))
             rounds = [
                 [spawn("measure", tree, graph, precision, given) for tree in (old, new)]
-                for _ in range(ROUNDS if method == "card" else 1)
+                for _ in range(ROUNDS)
             ]
             row: dict[str, Any] = {"graph": graph, "method": method, "precision": precision}
             for name in ("seconds", "peak_mib"):

@@ -3,7 +3,8 @@
 Apart from batches.py, which measures one process. Each rank is a process of its own
 (`python -m nodejepa_ext.bench.ranks`) on one thread, in the environment that torchrun sets; a rank
 alone is a training without a group. Timed is a whole pass over the nodes, its cut with it, after
-another. Runs of one and of two take turns, so that what else the machine does meets both.
+another, and then an evaluation without labels: all nodes embedded, and rank 0's meters of collapse.
+Runs of one and of two take turns, so that what else the machine does meets both.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ def random_graph() -> Data:
 
 
 def timed(ranks: Alone) -> Row:
-    """Of this rank, in the second pass: seconds, CPU seconds, and nodes that all ranks saw."""
+    """Of this rank, in the second pass: seconds, CPU seconds, and nodes that all ranks saw; and the
+    seconds of the evaluation at the end, less a step that precedes it."""
     import torch
 
     import run_full
@@ -67,7 +69,9 @@ def timed(ranks: Alone) -> Row:
     ranks.train(cfg, data, BATCH, state=state, on_epoch=stamp)
     (began, cpu_began), (ended, cpu_ended) = stamps[steps - 1], stamps[2 * steps - 1]
     nodes = steps * ranks.size * NODES / subgraphs
-    return {"seconds": ended - began, "cpu_seconds": cpu_ended - cpu_began, "nodes": nodes}
+    found = {"seconds": ended - began, "cpu_seconds": cpu_ended - cpu_began, "nodes": nodes}
+    judged = stamps[2 * steps][0] - ended - (ended - began) / steps
+    return found | {"evaluation": judged}
 
 
 def here() -> None:
@@ -86,8 +90,8 @@ def here() -> None:
 
 
 def run(size: int) -> Row:
-    """So many processes -> nodes a second, by the clock of rank 0, and a CPU second of all. error:
-    the last line of one that failed."""
+    """So many processes -> nodes a second, by the clock of rank 0, and a CPU second of all, and the
+    seconds of an evaluation. error: the last line of one that failed."""
     with socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -115,6 +119,7 @@ def run(size: int) -> Row:
     return row | {
         "nodes_per_second": nodes / found[0]["seconds"],
         "nodes_per_cpu_second": nodes / cpu,
+        "evaluation": found[0]["evaluation"],
     }
 
 
@@ -138,6 +143,9 @@ def measure_all(rounds: int, say: Callable[[str], None]) -> Row:
         report[f"ratio_of_{name}"] = times * statistics.median(
             b / a for a, b in zip(one, two, strict=True)
         )
+    report["evaluation"] = [
+        statistics.median(r["evaluation"] for r in rows if r["processes"] == size) for size in SIZES
+    ]
     return report
 
 
@@ -148,12 +156,13 @@ def table(report: Row) -> Table:
     title = "{nodes} nodes, {edges} edges, {features} features; GCN of two layers of {width}; "
     title += "{batch_nodes} nodes a process and step"
     table = Table("processes", title=title.format(**report), title_justify="left")
-    for name in ("nodes a second", "nodes a CPU second", "load before"):
+    for name in ("nodes a second", "nodes a CPU second", "evaluation, s", "load before"):
         table.add_column(name, justify="right")
     for row in report["rows"]:
-        cells = [row.get("error", "")] * 2
+        cells = [row.get("error", "")] * 3
         if "error" not in row:
             cells = [f"{row['nodes_per_second']:.0f}", f"{row['nodes_per_cpu_second']:.0f}"]
+            cells.append(f"{row['evaluation']:.2f}")
         table.add_row(str(row["processes"]), *cells, f"{row['load']:.1f}")
     text = "{processor}, {cores} cores, {threads} thread a process"
     if "nodes_per_second" in report:

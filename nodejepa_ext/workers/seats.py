@@ -35,7 +35,11 @@ def cores() -> int:
 
 
 def visible_gpus() -> list[str]:
-    """CUDA devices as CUDA_VISIBLE_DEVICES names them; their context is not opened."""
+    """CUDA devices as CUDA_VISIBLE_DEVICES names them, MIG instances too; their context is not
+    opened."""
     seen = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     count = torch.cuda.device_count()  # those of CUDA_VISIBLE_DEVICES
-    return (seen.split(",") if seen else list(map(str, range(count))))[:count]
+    names = seen.split(",") if seen else list(map(str, range(count)))
+    if count and all(name.startswith("MIG-") for name in names):
+        return names  # of which CUDA shows a process one
+    return names[:count]

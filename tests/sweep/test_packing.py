@@ -5,6 +5,8 @@
 2. A graph of over 20,000 nodes has a GPU alone; so has every graph where memory is unknown.
 3. The question for free memory is put to another process; without GPUs there is no answer.
 4. A sweep says how many share, has so many workers, and --per-gpu or --workers decide otherwise.
+5. Devices keep the names that CUDA_VISIBLE_DEVICES gives them; of MIG instances CUDA shows a
+   process one, whatever is named, and all of them count.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typer.testing import CliRunner
 from nodejepa_ext.commands import app
 from nodejepa_ext.sweep import packing
 from nodejepa_ext.sweep.space import Range, Space
+from nodejepa_ext.workers.seats import visible_gpus
 from run_full import Config
 
 SPACE = Space(Config(hidden=64, out=32, device="cuda"), {"hidden": Range({}, 64, 512, 64)})
@@ -93,3 +96,21 @@ def test_a_sweep(
     assert done.exit_code == 0, done.output
     assert seen[0].workers == expected
     assert ("3 workers a GPU" in done.stderr) == (not given)
+
+
+@pytest.mark.parametrize(
+    ("seen", "count", "names"),
+    [
+        ("", 2, ["0", "1"]),
+        ("3,GPU-5e1", 2, ["3", "GPU-5e1"]),
+        ("3,9", 1, ["3"]),  # there is no ninth
+        ("MIG-a1,MIG-b2,MIG-c3", 1, ["MIG-a1", "MIG-b2", "MIG-c3"]),
+        ("MIG-a1,MIG-b2", 0, []),
+    ],
+)
+def test_names_of_devices(
+    seen: str, count: int, names: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", seen)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    assert visible_gpus() == names

@@ -502,10 +502,11 @@ def test_bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
     def rate(size: int) -> dict[str, Any]:
         of = next(rates)
-        return {"processes": size, "load": 0.0} | dict.fromkeys(NAMES, of)
+        return {"processes": size, "load": 0.0, "evaluation": of} | dict.fromkeys(NAMES, of)
 
     monkeypatch.setattr(bench, "run", rate)
     report = bench.measure_all(3, lambda text: None)
     assert [report[name] for name in NAMES] == [[100, 180]] * 2
     assert [report[f"ratio_of_{name}"] for name in NAMES] == [1.9, 3.8]
+    assert report["evaluation"] == [100, 180]
     assert bench.table(report).row_count == 6
