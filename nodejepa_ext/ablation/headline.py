@@ -23,7 +23,7 @@ from nodejepa_ext.ablation.run import (
 from nodejepa_ext.parts.choice import Parts
 from run_full import GRAPHS, PUBLISHED
 
-SEEDS, FIRST = 20, 2000  # seeds that nothing was chosen on
+SEEDS, FIRST = 20, 2000  # the headline's, and spent: for a table of your own take others
 FAIR = Arm("bgrl", {})
 
 

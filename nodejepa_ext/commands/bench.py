@@ -27,7 +27,7 @@ nodejepa-ext bench sweep --storage postgresql://user@host/db
 nodejepa-ext bench sweep --scaling
 nodejepa-ext bench gpu --part equality
 nodejepa-ext bench gpu --device cpu          (a dry run of the same checks)
-nodejepa-ext bench survive --share 0.1       (a tenth; the whole takes half an hour)
+nodejepa-ext bench survive --share 0.1       (a tenth; the whole takes 23 minutes)
 
 Exit codes: 0; 1 a measurement failed, a GPU is not as expected, or something did not survive;
 2 usage, or no GPU; 130.

@@ -210,7 +210,7 @@ PEERS: tuple[Peer, ...] = (
     Peer("card", "the published card", lambda subject: of_preset("card", subject), node_jepa),
     Peer(
         "bgrl",
-        "Thakoor et al. 2022; settings chosen on validation nodes (ablations/recipe)",
+        "Thakoor et al. 2022; one recipe, chosen by development accuracy (ablations/one_recipe)",
         lambda subject: of_preset("bgrl", subject),
         node_jepa,
     ),

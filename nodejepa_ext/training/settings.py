@@ -48,7 +48,7 @@ INPUT = ("transform", "neighbours", "neighbour_weight", "own_features")  # what 
 
 def bgrl(own: Config) -> Config:
     """One recipe for every graph as well, with the input of `own`: chosen by development accuracy
-    from as many settings as `best` was (ablations/one_recipe)."""
+    among 24 arms on Cora and 21 on CiteSeer, those of `best` among 58 (ablations/one_recipe)."""
     return replace(BGRL, **{name: getattr(own, name) for name in INPUT})
 
 
