@@ -86,7 +86,7 @@ class Config:
     layers: int = knob(2, "model", "layers of the encoder", 1, 8)
     hops: int = knob(1, "model", "propagation steps a layer", 1, 32)
     norm: str = knob("batch", "model", "before PReLU; none: last layer linear", "batch", "none")
-    skip: str = knob("none", "model", "linear map added, see Layer", "none", "linear", "input")
+    skip: str = knob("none", "model", "linear map of input or x, added", "none", "linear", "input")
     reg_node: bool = knob(False, "model", "join a learnt [REG] node to all nodes")
     own_features: bool = knob(False, "model", "append a linear map of x to z")
     embed_hops: int = knob(0, "model", "propagation steps on the frozen embedding", 0, 32)
@@ -302,7 +302,9 @@ def transformed(x: Tensor, kind: str) -> Tensor:
         raise ValueError("transform = root: expected features of at least 0")
     sums = x.sum(1).to_dense().clamp(min=1e-30)  # [N]
     shares = x.values() / sums[x.indices()[0]]
-    return torch.sparse_coo_tensor(x.indices(), shares.sqrt(), x.shape, is_coalesced=True)
+    return torch.sparse_coo_tensor(
+        x.indices(), shares.sqrt(), x.shape, is_coalesced=True, check_invariants=False
+    )
 
 
 def join_neighbours(data: Data, k: int, total: float, device: torch.device | str = "cpu") -> Data:
@@ -325,7 +327,8 @@ def join_neighbours(data: Data, k: int, total: float, device: torch.device | str
 def matrix(index: Tensor, value: Tensor, shape: tuple[int, ...]) -> Tensor:
     """[n, m] from sorted index [2, nnz]: CSR on cpu and cuda, which have its products, else COO."""
     layout = torch.sparse_csr if index.device.type in ("cpu", "cuda") else torch.sparse_coo
-    with warnings.catch_warnings(action="ignore"):  # "CSR support is in beta"
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse ")  # CSR is in beta; invariants are not checked
         return pyg.to_torch_sparse_tensor(index, value, shape, is_coalesced=True, layout=layout)
 
 

@@ -18,6 +18,8 @@ from nodejepa_ext.training.settings import preset
 from nodejepa_ext.training.settings import resolve as layered
 from run_full import Config
 
+CONTROL = "control: "  # before the names of controls, where arms have theirs
+
 
 class Arm(NamedTuple):
     """Named settings; the first arm of an ablation is the reference."""
@@ -98,6 +100,8 @@ def from_toml(path: Path) -> list[Arm]:
     if len(arms) < 2:
         raise ValueError(f"{path}: {len(arms)} tables, expected an arm each, at least two")
     for arm in arms:
+        if arm.name.startswith(CONTROL):
+            raise ValueError(f"{path}: [{arm.name}]: expected a name that is no control's")
         for key in arm.settings.keys() - KNOWN.keys():
             raise ValueError(f"{path}: [{arm.name}] {key}: expected some of {', '.join(KNOWN)}")
     return arms

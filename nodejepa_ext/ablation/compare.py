@@ -33,6 +33,7 @@ from nodejepa_ext.graphs.source import Source, subject
 from nodejepa_ext.judging import contest
 from nodejepa_ext.judging.peers import PEERS, Peer, node_jepa, subject_of
 from nodejepa_ext.judging.tasks import split_edges
+from nodejepa_ext.workers.job import check_seat
 from nodejepa_ext.workers.memory import resident
 from nodejepa_ext.workers.seats import placement
 from nodejepa_ext.workers.supervisor import serve
@@ -178,6 +179,7 @@ def job_of(
 def work(message: Row) -> Row:
     """A worker's whole task: a job -> the rest of its row."""
     job = message["job"]
+    check_seat(message.get("device", ""))
     graph = read(Source(**message["data"][job["graph"]]))
     row: Row = {"status": "ok", "job": job}
     try:

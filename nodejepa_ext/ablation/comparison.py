@@ -259,24 +259,25 @@ def caption(found: Report) -> str:
 
 def tables(found: Report) -> list[Table | str]:
     """For a terminal: two tables a graph, the caption, the finding."""
+    from rich.markup import escape
     from rich.table import Table
 
     parts: list[Table | str] = []
     for graph, part in found["graphs"].items():
-        title = f"{graph}: {MAIN[part['measure']]}"
+        title = escape(f"{graph}: {MAIN[part['measure']]}")
         first = Table(*HEADS, title=title, title_justify="left", padding=(0, 0))
         for line in part["methods"]:
-            first.add_row(*main_cells(line, part["measure"]))
+            first.add_row(*map(escape, main_cells(line, part["measure"])))
         first.add_section()
         for quote in part["quoted"]:
-            first.add_row(*quoted_cells(quote))
+            first.add_row(*map(escape, quoted_cells(quote)))
         more = Table(*more_heads(part["measure"] == "test"), padding=(0, 0))
         for line in part["methods"]:
-            more.add_row(*more_cells(line, part["measure"] == "test"))
+            more.add_row(*map(escape, more_cells(line, part["measure"] == "test")))
         parts += [first, more]
-    parts.append(caption(found))
+    parts.append(escape(caption(found)))
     if found["finding"]:
-        parts.append(f"[bold]Finding:[/bold] {found['finding']}")
+        parts.append(f"[bold]Finding:[/bold] {escape(found['finding'])}")
     return parts
 
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nodejepa_ext.ablation.arms import CONTROL
 from nodejepa_ext.ablation.rows import Row, Rows, key
-from nodejepa_ext.ablation.run import CONTROL, Plan
+from nodejepa_ext.ablation.run import Plan
 from nodejepa_ext.judging.stats import (
     Comparison,
     Paired,
@@ -107,7 +108,10 @@ def two_by_two(plan: Plan, rows: list[Row], measure: str) -> Report | None:
         return None
     if any(len(set(factor)) != 2 for factor in zip(*levels, strict=True)):
         return None
-    found = [accuracies(rows, arm.name, measure) for arm in plan.arms]
+    changed = [tuple(a != b for a, b in zip(level, levels[0], strict=True)) for level in levels]
+    order = (False, False), (False, True), (True, False), (True, True)  # whatever that of the arms
+    names = [plan.arms[changed.index(which)].name for which in order]
+    found = [accuracies(rows, name, measure) for name in names]
     seeds = sorted(set.intersection(*map(set, found)))
     reference, second, first, both = ([cell[seed] for seed in seeds] for cell in found)
     return plain(interaction(both, first, second, reference))
@@ -207,23 +211,24 @@ def interaction_line(part: Report) -> str:
 
 def tables(found: Report) -> list[Table | str]:
     """For a terminal: a table a graph, the caption, the Finding."""
+    from rich.markup import escape
     from rich.table import Table
 
     parts: list[Table | str] = []
     for graph, part in found["graphs"].items():
-        table = Table(*HEADS, title=graph, title_justify="left")
+        table = Table(*HEADS, title=escape(graph), title_justify="left")
         for line in part["arms"]:
-            table.add_row(*cells(line))
+            table.add_row(*map(escape, cells(line)))
         table.add_section()
         for line in part["controls"]:
-            table.add_row(*cells(line))
+            table.add_row(*map(escape, cells(line)))
         table.add_section()
         for words in published(found, graph):
-            table.add_row(*words)
-        parts += [table, *filter(None, [interaction_line(part)])]
-    parts.append(caption(found))
+            table.add_row(*map(escape, words))
+        parts += [table, *map(escape, filter(None, [interaction_line(part)]))]
+    parts.append(escape(caption(found)))
     if found["finding"]:
-        parts.append(f"[bold]Finding:[/bold] {found['finding']}")
+        parts.append(f"[bold]Finding:[/bold] {escape(found['finding'])}")
     return parts
 
 

@@ -19,6 +19,7 @@ from nodejepa_ext.ablation.revisions import ADDED
 from nodejepa_ext.files import append, appending, atomic
 from nodejepa_ext.parts.choice import differences
 from nodejepa_ext.records import Damaged, check, read_bytes, written
+from nodejepa_ext.workers.seats import place
 
 Row = dict[str, Any]
 SHAPE = {
@@ -29,7 +30,7 @@ SHAPE = {
     "val?": float,
     "message?": str,
     "right?": str,
-    "job": {"graph": str, "arm": str, "seed": (int, None)},
+    "job": {"graph": str, "arm": str, "seed": (int, None), "config?": dict},
 }
 WRITTEN = ("report.md", "report.json", "compare.png")  # beside the rows, by the verbs
 BEGINS = b'{"graph": '  # every row
@@ -109,12 +110,20 @@ class Rows:
         return bool(row and row["job"] == job and row["status"] != "failed")
 
     def strangers(self, jobs: list[Row]) -> dict[tuple[str, str, int], list[str]]:
-        """Rows under the name of one of the jobs which are another job's, and how they differ."""
-        return {
-            key(job): differences(self.rows[key(job)]["job"], job)
-            for job in jobs
-            if key(job) in self.rows and self.rows[key(job)]["job"] != job
-        }
+        """Rows under the name of one of the jobs which are another job's, or of another kind of
+        device or precision than a run would have here, and how they differ."""
+        found = {}
+        for job in jobs:
+            if key(job) not in self.rows:
+                continue
+            row = self.rows[key(job)]
+            differ = differences(row["job"], job)
+            if "bf16" in row and "config" in job:
+                there = {"device": row["device"], "precision": "bf16" if row["bf16"] else "fp32"}
+                differ += differences(there, place(run_full.Config(**job["config"])))
+            if differ:
+                found[key(job)] = differ
+        return found
 
     def set_aside(self, keys: set[tuple[str, str, int]]) -> Path:
         """Moves rows to old_rows-<UTC time>.jsonl beside; written in full before any is removed."""

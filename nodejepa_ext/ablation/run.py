@@ -18,7 +18,7 @@ import torch
 from torch_geometric.data import Data
 
 import run_full
-from nodejepa_ext.ablation.arms import Arm, check_distinct, resolve
+from nodejepa_ext.ablation.arms import CONTROL, Arm, check_distinct, resolve
 from nodejepa_ext.ablation.revisions import revisions_of
 from nodejepa_ext.ablation.rows import Row, Rows, key
 from nodejepa_ext.judging.baselines import fastrp
@@ -26,13 +26,12 @@ from nodejepa_ext.judging.development import development_accuracy
 from nodejepa_ext.parts.choice import KNOWN, Parts, seams
 from nodejepa_ext.training.settings import command_line, preset
 from nodejepa_ext.training.settings import resolve as layered
-from nodejepa_ext.workers.job import duration, judged, load
+from nodejepa_ext.workers.job import check_seat, duration, judged, load
 from nodejepa_ext.workers.seats import placement
 from nodejepa_ext.workers.supervisor import Outcome, run_jobs, serve
 from run_full import Config, Graph, Result, RunError
 
 EPOCHS = 150  # of the card's shape: a tenth to a seventh of its own, see ablations/augmentation
-CONTROL = "control: "
 RAW, SGC, JOINED = ONCE = "raw features", "SGC", "SGC, our input"  # controls without a seed
 FASTRP = {"FastRP": False, "FastRP on features": True}  # kind of control -> features
 MODULE = "nodejepa_ext.ablation.run"  # what a worker runs
@@ -179,6 +178,7 @@ def work(message: Row) -> Row:
     """A worker's whole task: a job -> the rest of its row, or how long it would take."""
     job, folder = message["job"], message["data"]
     data, cfg = load(job["graph"], folder), Config(**job["config"])
+    check_seat(message.get("device", ""))
     if message["timing"]:
         return timing(job, cfg, data)
     cpu, wall = time.process_time(), time.monotonic()
@@ -251,7 +251,9 @@ def run(
     left = {key(job): job for job in clock.pending}
     queue = [(job, True) for job in clock.unknown.values()]
     queue += [(job, False) for job in clock.pending if not dry]
-    messages = ({"job": job, "timing": timed, "data": plan.data} for job, timed in queue)
+    kind = "cuda" if plan.devices and run_full.accelerator() == "cuda" else ""
+    common = {"data": plan.data, "device": kind}
+    messages = ({"job": job, "timing": timed} | common for job, timed in queue)
     if not clock.untimed:
         say(estimate(plan, clock, rows))
     where: Any = dict(workers=plan.workers, threads=plan.threads, devices=plan.devices)

@@ -73,7 +73,8 @@ class Place:
 
     def of(self, cfg: Config, **more: Any) -> Config:
         """cfg on the device, as wide as this check has it, never an epoch that would be judged."""
-        cfg = replace(cfg, device=self.device, eval_every=0, epochs=max(cfg.epochs, 50))
+        epochs = max(cfg.epochs, self.equal_steps + 1, self.timed_steps + 1)
+        cfg = replace(cfg, device=self.device, eval_every=0, epochs=epochs)
         return replace(cfg, **(more | TINY if self.tiny else more))
 
 
@@ -237,7 +238,7 @@ def memory(place: Place) -> Iterator[Row]:
 
 
 def taken(case: Case) -> Row:
-    """One row of `memory`, of the graph, three steps and an embedding."""
+    """One row of `memory`, of the graph, a few steps and an embedding."""
     data = unlabelled(case.graph)
     told = Sizes.of(data).training(case.cfg, case.nodes) / 2**20
     row: Row = {"ok": True, "forecast_mib": told, "peak_mib": None, "reserved_mib": None}

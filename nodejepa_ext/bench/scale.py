@@ -163,8 +163,8 @@ def by_step(report: Report, n: int) -> dict[str, Row]:
 
 
 def draw(report: Report) -> str:
-    """The picture's name in the report's folder; "" without matplotlib."""
-    if find_spec("matplotlib") is None:
+    """The picture's name in the report's folder; "" without matplotlib, or where all failed."""
+    if find_spec("matplotlib") is None or not any(row["ok"] for row in report["rows"]):
         return ""
     from nodejepa_ext.plots import scale
 

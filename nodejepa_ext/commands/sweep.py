@@ -142,9 +142,10 @@ def placed(
     """{"workers", "threads", "devices"}: per_gpu workers a GPU, one if 0, see `packed`, or, without
     any, one a core. Says so where GPUs are fewer than asked; ValueError: `strict`, and they are, or
     per_gpu beside a number of workers."""
-    from nodejepa_ext.workers.seats import cores, visible_gpus
+    from nodejepa_ext.workers.seats import alone, cores, visible_gpus
 
-    device = getattr(args, "device", "auto")
+    cfg = configured(args, args.graphs.split(",")[0], args.preset)
+    device = cfg.device
     if gpus and device not in ("auto", "cuda"):
         raise ValueError(f"--gpus {gpus} --device {device}: expected one of them, or --device cuda")
     if per_gpu and workers:
@@ -152,7 +153,7 @@ def placed(
         raise ValueError(text)
     found = visible_gpus() if device in ("auto", "cuda") else []
     use = found[: gpus or None]
-    count = workers or len(use) * max(per_gpu, 1) or cores()
+    count = workers or len(use) * max(per_gpu, 1) or alone(cfg)
     threads = args.threads or max(1, cores() // count)
     if len(use) < gpus:
         short = f"--gpus {gpus}: this machine has {len(use) or 'none'}"

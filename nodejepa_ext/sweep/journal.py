@@ -17,6 +17,7 @@ import socket
 import stat
 import time
 from abc import abstractmethod
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from copy import deepcopy
@@ -111,7 +112,7 @@ class Log(BaseJournalBackend):
             raise failure(f"{path}: no regular file, expected a journal", 3)
         self.ledger, self.old = Ledger(), 0  # old: lines without checksums, which stand first
         self.seen = self.lines = 0  # bytes and lines that were read
-        self.unread: list[Record] = []  # the last of these, which Optuna has not asked for yet
+        self.unread = deque[Record]()  # the last of these, which Optuna has not asked for yet
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -130,9 +131,10 @@ class Log(BaseJournalBackend):
         """RunError 3: a line is damaged."""
         with self.alone():
             self.catch_up()
-        first = self.lines - len(self.unread)
-        logs, self.unread = self.unread[max(0, log_number_from - first) :], []
-        yield from logs
+        for _ in range(log_number_from - (self.lines - len(self.unread))):
+            self.unread.popleft()
+        while self.unread:  # one by one: Optuna may raise at one, and asks for the rest later
+            yield self.unread.popleft()
 
     def catch_up(self) -> None:
         """Reads what was written since. RunError 3: a line of it is damaged."""

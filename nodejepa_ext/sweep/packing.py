@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import run_full
+from nodejepa_ext.parts.choice import Settings
 from nodejepa_ext.sweep.space import Space
 from nodejepa_ext.training.memory import SHARE, Sizes
 from nodejepa_ext.workers.seats import cores
@@ -24,6 +25,10 @@ MOST = 4  # workers
 SMALL = 20_000  # nodes, up to which workers share
 CONTEXT = 600 << 20  # bytes, roughly, that a process takes of a GPU beside its tensors
 WIDTHS = ("encoder", "heads", "hidden", "out", "layers", "hops", "neighbours")
+OTHERS = (
+    *("norm", "skip", "own_features", "predictor", "directions", "target", "regulariser"),
+    *("edge1", "edge2"),
+)
 QUESTION = """
 import json, torch
 free = [torch.cuda.mem_get_info(i)[0] for i in range(torch.cuda.device_count())]
@@ -45,10 +50,19 @@ def free_bytes(devices: Sequence[str]) -> list[int]:
 
 
 def needed(space: Space, graph: str, folder: Path | None) -> tuple[int, int]:
-    """Nodes of the graph, and bytes that the largest configuration of the space takes."""
+    """Nodes of the graph, and bytes that the largest configuration of the space takes: widths in
+    all combinations, then of every other knob the value that takes most beside them."""
     sizes = Sizes.of(run_full.load_graph(graph, folder))
-    largest = max(sizes.training(Config(**found), 0) for found in space.combinations(WIDTHS))
-    return sizes.n, largest + CONTEXT
+
+    def taken(settings: Settings) -> int:
+        return sizes.training(Config(**settings), 0)
+
+    largest = max(space.combinations(WIDTHS), key=taken)
+    for name in OTHERS:
+        knob = space.knobs.get(name)
+        if knob is not None and knob.active(largest):
+            largest = max((largest | {name: value} for value in knob.corners()), key=taken)
+    return sizes.n, taken(largest) + CONTEXT
 
 
 def per_gpu(spaces: dict[str, Space], folder: Path | None, devices: Sequence[str]) -> int:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from nodejepa_ext.sweep.journal import Store
 from nodejepa_ext.sweep.plan import Plan, folder
 from nodejepa_ext.sweep.study import GraphSweep, verdict
+from nodejepa_ext.workers.seats import place
 from nodejepa_ext.workers.supervisor import Job, Outcome, run_jobs
 from run_full import RunError
 
@@ -182,5 +183,6 @@ def dry_run(plan: Plan) -> str:
 
 def timing(plan: Plan, graph: str) -> Job:
     """How long one seed of the base takes."""
-    config = asdict(plan.spaces[graph].base)
-    return {"timing": True, "graph": graph, "data": folder(plan), "config": config}
+    base = plan.spaces[graph].base
+    job = {"timing": True, "graph": graph, "data": folder(plan), "config": asdict(base)}
+    return job | {"device": place(base)["device"]}

@@ -52,10 +52,11 @@ def measured(trials: list[Report], measure: str) -> Report:
 
 def configurations(plan: Report, trials: list[Report], fresh: list[Report]) -> list[Report]:
     """A line a configuration of the rounds, the best on fresh seeds first; those that lack a seed
-    come after those that have all."""
+    come after those that have all. None of a search trial whose record was damaged and dropped."""
+    whole = {trial["number"] for trial in trials if complete(trial)}
     lines = [
         configuration(plan, trials, number, by_seed(fresh, number))
-        for number in dict.fromkeys(trial["of"] for trial in fresh if "of" in trial)
+        for number in dict.fromkeys(t["of"] for t in fresh if t.get("of") in whole)
     ]
     lines.sort(key=lambda line: -line["fresh"]["mean"] if line["values"] else math.inf)
     lines.sort(key=lambda line: bool(line["missing"] or line["failed"]))

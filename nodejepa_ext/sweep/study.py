@@ -271,6 +271,7 @@ class GraphSweep:
         job: Job = {"graph": self.graph, "study": study.study_name, "number": trial.number}
         job |= {"key": key, "config": config, "seeds": seeds, "final": final}
         job |= {"objective": self.plan.objective, "data": folder(self.plan)}
+        job |= {"device": self.place["device"]}
         self.asked[key] = Asked(trial, job)
         return job
 

@@ -17,7 +17,7 @@ from torch_geometric.data import Data
 import run_full
 from nodejepa_ext.judging.development import development_accuracy
 from nodejepa_ext.sweep.place import ran_on
-from nodejepa_ext.workers.job import duration, judged, load
+from nodejepa_ext.workers.job import check_seat, duration, judged, load
 from nodejepa_ext.workers.supervisor import Job, Report, serve
 from run_full import Config, RunError, StopTraining, TrainState
 
@@ -56,7 +56,8 @@ class Progress:
 
 def work(job: Job, report: Report) -> dict[str, Any]:
     """-> {"outcome", "message", "rows", "value", ...} of a job {"graph", "data", "config", "seeds",
-    "objective", "final"}; or, if it is a "timing", the seconds of one seed."""
+    "objective", "final", "device"}; or, if it is a "timing", the seconds of one seed."""
+    check_seat(job.get("device", ""))
     data, cfg = load(job["graph"], job["data"]), Config(**job["config"])
     if job.get("timing"):
         return {"seconds": duration(cfg, data, {})}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from dataclasses import replace
 from functools import cache
@@ -16,6 +17,14 @@ from run_full import Config, Result, StopTraining, TrainState
 
 WARM, TIMED = 1, 3  # steps of a timing; where they are told in tens, 10 and 10
 LONG = 21  # epochs, of which the last, which is judged, is never reached
+
+
+def check_seat(kind: str) -> None:
+    """RuntimeError, in words that `faults` takes for the machine's: the supervisor has devices of
+    this kind, and this worker does not find its own. Else "auto" would train on the CPU."""
+    if kind == "cuda" and run_full.accelerator() != "cuda":
+        seat = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        raise RuntimeError(f"CUDA device {seat}: its worker does not find it")
 
 
 @cache

@@ -12,9 +12,10 @@ from run_full import Config
 
 
 def placement(workers: int, rows: int, cfg: Config) -> tuple[int, int, list[str] | None]:
-    """Workers, threads of each, and their CUDA devices: by default a worker a core or a GPU."""
-    devices = visible_gpus() if cfg.device in ("auto", "cuda") else []  # cuda:1 is one for all
-    count = min(workers or len(devices) or cores(), rows)
+    """Workers, threads of each, and their CUDA devices: by default a worker a core or a GPU; one
+    on a device that is one for all, as cuda:1."""
+    devices = visible_gpus() if cfg.device in ("auto", "cuda") else []
+    count = min(workers or len(devices) or alone(cfg), rows)
     return count, max(1, cores() // count), devices or None
 
 
@@ -26,6 +27,11 @@ def place(cfg: Config) -> dict[str, str]:
     if kind == "cpu":
         half = run_full.placement(replace(cfg, device="cpu"))[1]
     return {"device": kind, "precision": "bf16" if half else "fp32"}
+
+
+def alone(cfg: Config) -> int:
+    """Workers where none has a CUDA device of its own: one a core, or one on an accelerator."""
+    return cores() if place(cfg)["device"] == "cpu" else 1
 
 
 def cores() -> int:

@@ -32,8 +32,9 @@ from typer.testing import CliRunner, Result
 
 import run_full
 from nodejepa_ext.ablation import headline, report
+from nodejepa_ext.ablation.arms import CONTROL
 from nodejepa_ext.ablation.rows import Rows
-from nodejepa_ext.ablation.run import CONTROL, Plan
+from nodejepa_ext.ablation.run import Plan
 from nodejepa_ext.commands import app
 from nodejepa_ext.commands import sweep as sweep_command
 from nodejepa_ext.training.settings import preset

@@ -16,6 +16,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import signal
@@ -29,6 +30,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 from scipy import stats
 from torch_geometric.data import Data
 from typer.testing import CliRunner, Result
@@ -41,6 +43,7 @@ from nodejepa_ext.ablation.rows import Rows, key
 from nodejepa_ext.commands import app
 from nodejepa_ext.parts.choice import Parts
 from nodejepa_ext.parts.objectives import OBJECTIVES
+from nodejepa_ext.workers.seats import place
 from run_full import Config
 
 TINY = ["--graphs", "cora", "--hidden", "16", "--out-width", "8", "--device", "cpu"]
@@ -122,6 +125,7 @@ def test_arms_of_toml(tmp_path: Path) -> None:
         "[a]": "1 tables",
         "[a]\n[b]\nmsk = 1": "[b] msk",
         "[a": "arms.toml",
+        '[a]\n["control: SGC"]': "expected a name that is no control's",
     }.items():
         path.write_text(text)
         with pytest.raises(ValueError, match="arms.toml") as error:
@@ -445,3 +449,49 @@ def test_report(tmp_path: Path) -> None:
     assert "| bfs_mask | 5 | 74.2 ± 2.0 [71.7, 76.7] | +2.2 [+1.2, +3.2] |" in text
     assert text.rstrip().splitlines()[-1] == f"**Finding:** {found['finding']}"
     assert "no difference shown" in found["finding"] and "2.2 points above" in found["finding"]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (0, 3, 2, 1), (0, 2, 3, 1), (0, 2, 1, 3)])
+def test_an_interaction_is_that_of_any_order(order: tuple[int, ...], tmp_path: Path) -> None:
+    """What both changes are worth is what each is worth, whichever arm stands where."""
+    named = [Arm("none", {"mask": 0.5, "layers": 1}), Arm("mask", {"mask": 0.3, "layers": 1})]
+    named += [Arm("layers", {"mask": 0.5, "layers": 2}), Arm("both", {"mask": 0.3, "layers": 2})]
+    plan = ablate.plan(core("--graphs", "cora"), [named[i] for i in order], "val", 1)
+    values = {"none": [0.80, 0.81, 0.79], "mask": [0.82, 0.83, 0.812]}
+    values |= {"layers": [0.81, 0.82, 0.80], "both": [0.83, 0.84, 0.822]}
+    with made(plan, values, tmp_path) as rows:
+        inner = report.report(plan, rows)["graphs"]["cora"]["interaction"]
+    assert inner["difference"] == pytest.approx(0, abs=1e-9)
+
+
+def test_names_are_no_markup(tmp_path: Path) -> None:
+    named = [Arm("plain", {}), Arm("no [reg] node [/x]", {"mask": 0.3})]
+    plan = ablate.plan(core("--graphs", "cora"), named, "val", 1)
+    with made(plan, {arm.name: [0.7, 0.8] for arm in named}, tmp_path) as rows:
+        parts = report.tables(report.report(plan, rows))
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(*parts)
+    assert console.export_text().count("no [reg] node [/x]") == 2  # in the table and the finding
+
+
+def test_rows_of_another_precision_are_strangers(tmp_path: Path) -> None:
+    named = [Arm("plain", {}), Arm("mask", {"mask": 0.3})]
+    plan = ablate.plan(core("--graphs", "cora"), named, "val", 1)
+    with made(plan, {"plain": [0.7, 0.8]}, tmp_path) as rows:
+        assert not rows.strangers(plan.jobs)
+        here = place(Config(**plan.jobs[0]["config"]))
+        other = {"fp32": "bf16", "bf16": "fp32"}[here["precision"]]
+        first, second = (row for row in rows.rows.values())
+        first |= {"device": here["device"], "bf16": here["precision"] == "bf16"}
+        second |= {"device": here["device"], "bf16": other == "bf16"}
+        found = rows.strangers(plan.jobs)
+    assert found == {key(second): [f"precision: {other} -> {here['precision']}"]}
+
+
+def test_a_row_without_settings_is_no_row(tmp_path: Path) -> None:
+    row = {"graph": "cora", "arm": "a", "seed": 0, "status": "ok"}
+    row["job"] = {"graph": "cora", "arm": "a", "seed": 0, "config": None}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    with pytest.raises(run_full.RunError, match="line 1 is no row: .*config") as refused:
+        Rows(tmp_path, read_only=True)
+    assert refused.value.args[1] == 3

@@ -24,6 +24,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
@@ -32,6 +33,7 @@ from sweep.test_study import invoke, trials
 from sweep.test_survival import FEW, Labour, labour, no_file_beyond
 
 from nodejepa_ext.sweep import report
+from nodejepa_ext.sweep.journal import FileStore
 from nodejepa_ext.sweep.sealed import legacy, survey, unsealed
 from nodejepa_ext.sweep.storage import open_store
 from run_full import RunError
@@ -250,3 +252,41 @@ def test_fifo(tmp_path: Path) -> None:
     assert error.value.args[1] == 3
     done = invoke(None, *FEW, "--storage", "postgresql://x/y", "--study", "s", "--drop-damaged")
     assert done.exit_code == 2 and "--drop-damaged: expected without --storage" in done.stderr
+
+
+def test_two_that_create_a_study_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Optuna raises at the record of the second; both see all that was written after it."""
+    first, second = FileStore(tmp_path, None), FileStore(tmp_path, None, join=True)
+    write = second._write_log
+
+    def create(store: FileStore) -> optuna.Study:
+        return optuna.create_study(storage=store, study_name="cora", load_if_exists=True)
+
+    def late(operation: Any, fields: Any) -> None:
+        monkeypatch.undo()
+        study = create(first)
+        first.enqueue(study, {}, {"of": 0, "seed": 500}, "0, seed 500")
+        write(operation, fields)
+        for seed in range(501, 504):
+            first.enqueue(study, {}, {"of": 0, "seed": seed}, f"0, seed {seed}")
+
+    monkeypatch.setattr(second, "_write_log", late)
+    theirs = create(second)
+    ours = optuna.load_study(storage=first, study_name="cora")
+    second.enqueue(theirs, {}, {"of": 0, "seed": 502}, "0, seed 502")  # is there: adds nothing
+    seen = [[trial.user_attrs["seed"] for trial in one.get_trials()] for one in (ours, theirs)]
+    assert seen == [[500, 501, 502, 503]] * 2
+
+
+def test_a_winner_whose_record_is_lost(swept: Swept) -> None:
+    """Its runs on fresh seeds point at a trial without settings; the report is of the others."""
+    winner = swept.report["graphs"]["cora"]["winner"]["number"]
+    lines = list(swept.lines)
+    for at in swept.of_trial(winner):
+        lines[at] = lines[at].replace(b'"epochs"', b'"epochz"')
+    assert lines != swept.lines
+    out = swept.copy(b"".join(lines))
+    done = invoke(out, *ARGV, "--drop-damaged")
+    assert done.exit_code in (0, 5) and isinstance(done.exception, SystemExit | None), done.output
+    part = report.read(out)["graphs"]["cora"]
+    assert winner not in [line["number"] for line in part["rounds"]["lines"]]

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from typer.testing import CliRunner
 
 from nodejepa_ext.commands import app
 from nodejepa_ext.sweep import packing
-from nodejepa_ext.sweep.space import Range, Space
+from nodejepa_ext.sweep.space import Choice, Range, Space
 from nodejepa_ext.workers.seats import visible_gpus
 from run_full import Config
 
@@ -50,6 +51,18 @@ def test_memory_and_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     assert per_gpu(monkeypatch, [small // 2]) == 1
     assert per_gpu(monkeypatch, [80 * GIB] * 2, cores=6) == 3
     assert per_gpu(monkeypatch, [80 * GIB] * 4, cores=2) == 1
+
+
+def test_what_else_takes_memory() -> None:
+    """Online targets and a regulariser keep two graphs of gradients; views without dropped edges
+    have more of them."""
+    knobs = {"target": Choice({}, ("ema", "online")), "edge1": Range({}, 0.0, 0.9)}
+    knobs |= {"regulariser": Choice({}, ("none", "decorrelation"))}
+    base = Config(hidden=64, out=32, device="cuda", edge1=0.9)
+    most = replace(base, target="online", regulariser="decorrelation", edge1=0.0)
+    found = packing.needed(Space(base, knobs), "cora", None)
+    assert found == packing.needed(Space(most, {}), "cora", None)
+    assert found > packing.needed(Space(base, {}), "cora", None)
 
 
 def test_large_or_unknown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -391,7 +391,10 @@ REFUSED = [
     ("mask = {low = 0, high = 0.7, step = 1e-9}", "mask.step = 1e-09: expected a divisor of high "),
     ("mask = {low = 0, high = 0.7, step = 'x'}", "mask.step = 'x': expected a divisor of high - l"),
     ("skip = {low = 0, high = 1}", "skip = {'low': 0, 'high': 1}: expected a list of values, for"),
-    ("skip = [true, false]", "skip = True: expected linear map of the layer's input added (none o"),
+    (
+        "skip = [true, false]",
+        "skip = True: expected linear map of input or x, added (none o",
+    ),
     ("norm = {low = 'a', high = 'b'}", "expected a list of values, for it is no number"),
     ("norm = 'batch'", "nothing varies, expected a range or a list of values"),
     ("", "nothing varies, expected a range or a list of values"),

@@ -19,7 +19,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import os
@@ -40,7 +39,7 @@ from typer.testing import CliRunner, Result
 
 import run_full
 from nodejepa_ext.commands import app
-from nodejepa_ext.commands.sweep import placed
+from nodejepa_ext.commands.sweep import parse_core, placed
 from nodejepa_ext.judging import development_accuracy
 from nodejepa_ext.sweep import trial
 from nodejepa_ext.sweep.place import moved
@@ -157,6 +156,8 @@ def test_strict_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (4, 0, 0, 0, "cpu", (2, None)),
         (0, 4, 0, 0, "auto", (2, None)),
         (0, 4, 5, 0, "auto", (5, None)),
+        (4, 0, 0, 0, "cuda:1", (1, None)),
+        (4, 0, 3, 0, "cuda:1", (3, None)),
     ],
 )
 def test_placed(
@@ -171,8 +172,22 @@ def test_placed(
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: found)
     monkeypatch.setattr("nodejepa_ext.workers.seats.cores", lambda: 2)
-    seats = placed(argparse.Namespace(device=device, threads=0), gpus, workers, per_gpu, False)
+    args = parse_core(["--device", device, "--graphs", "cora"])
+    seats = placed(args, gpus, workers, per_gpu, False)
     assert (seats["workers"], seats["devices"]) == expected and seats["threads"] >= 1
+
+
+def test_a_gpu_that_is_gone_is_not_replaced_by_the_cpu(tmp_path: Path) -> None:
+    """The supervisor has two GPUs; its workers, real ones, do not find theirs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+        patch.setattr(torch.cuda, "device_count", lambda: 2)
+        patch.setattr(run_full, "accelerator", lambda: "cuda")
+        done = invoke(tmp_path / "out", *ASKED)
+    assert done.exit_code == 5 and "CUDA device 4: its worker does not find it" in done.stderr
+    assert "no seat is left" in done.stderr and "complete" not in done.stdout
+    ended = [trial.state.name for trial in trials(tmp_path / "out") if trial.state.is_finished()]
+    assert set(ended) == {"FAIL"}
 
 
 def test_a_gpu_a_worker(swept: Swept) -> None:
