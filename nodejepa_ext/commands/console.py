@@ -129,10 +129,15 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self.bar.stop()
 
+    def begins(self, done: int) -> None:
+        """So many were done before the first that is told of, as after a resume; heard once."""
+        if self.first < 0:
+            self.first = done
+
     def __call__(self, text: str, done: int, total: int) -> None:
-        """done of total, which the first call already begins at, as after a resume."""
+        """done of total; without `begins` all but one were done before the first call."""
         now = time.monotonic()
-        self.first = done - 1 if self.first < 0 else self.first
+        self.begins(done - 1)
         self.bar.update(self.task, description=text, completed=done, total=total)
         if self.plain and (now - self.shown > SECONDS or done == total):
             self.shown = now

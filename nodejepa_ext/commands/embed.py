@@ -73,7 +73,7 @@ def embed(
         import torch
 
         from nodejepa_ext.training import embeddings, pretrained
-        from nodejepa_ext.training.folder import Model, load_model
+        from nodejepa_ext.training.folder import Model, batch_nodes_of, load_model
         from nodejepa_ext.training.memory import check_inference
 
         embeddings.writable(out, overwrite, layout)
@@ -83,8 +83,10 @@ def embed(
             torch.set_num_threads(model.meta["threads"])  # the bits of embeddings.npz
         read = embeddings.graph_for(model, run, source)
         say_new(read.notices, model.meta.get("notices", []) if isinstance(model, Model) else [])
-        embeddings.roomy(out, len(read.data.x), model.cfg.latent)
-        check_inference(read.data, model.cfg)
+        each = 8 if read.node_id is None else read.node_id.itemsize
+        embeddings.roomy(out, len(read.data.x), model.cfg.latent, each)
+        chunk = batch_nodes_of(model.meta) if isinstance(model, Model) else model.batch_nodes
+        check_inference(read.data, model.cfg, chunk)
         z = model.embed(read.data).numpy()
         embeddings.write(out, z, read.node_id, overwrite=overwrite, layout=layout)
     n, width = z.shape

@@ -258,13 +258,14 @@ def planned(
     found. ranks: how many processes train."""
     from nodejepa_ext.graphs.positions import wanted
     from nodejepa_ext.graphs.source import Source, read
+    from nodejepa_ext.training.settings import batch_nodes_in
 
     preset, seed, (batch_nodes, passes), positions, _ = how
     edges, nodes, said = tables
     source = Source.of(args.graph, edges, nodes, choices_of(*said))
     ready = read(source, wanted(positions, preset))
     cfg, parts, why = chosen(preset, ready, args, seed)
-    batch_nodes = batch_nodes or batch_nodes_in(args.config)
+    batch_nodes = batch_nodes or batch_nodes_in(args)
     cfg = seldom(cfg, args, len(ready.graph.data.x), batch_nodes)
     cfg, seen = length(cfg, len(ready.graph.data.x), batch_nodes, passes, ranks)
     for notice in (*ready.graph.notices, f"settings: {why}", *seen):
@@ -314,9 +315,9 @@ def forecast(ready: Subject, cfg: Config, parts: Parts, batch_nodes: int, folder
 def seldom(cfg: Config, args: argparse.Namespace, n: int, batch_nodes: int) -> Config:
     """cfg with at most one evaluation a pass over the n nodes on subgraphs, unless it is said how
     many: one takes about a sixth of the time of a pass."""
-    from nodejepa_ext.training.settings import toml_of
+    from nodejepa_ext.training.settings import section_of
 
-    said = {*vars(args), *(toml_of(args.config) if args.config else ())}
+    said = {*vars(args), *(section_of(args.config, args.graph) if args.config else ())}
     if "eval_every" in said or not 0 < batch_nodes < n or not cfg.eval_every:
         return cfg
     return replace(cfg, eval_every=max(cfg.eval_every, math.ceil(n / batch_nodes)))
@@ -357,13 +358,6 @@ def chosen(
     return replace(cfg, seed=seed), parts, why
 
 
-def batch_nodes_in(config: Path | None) -> Any:
-    """What --config has, if anything."""
-    from nodejepa_ext.training.settings import toml_of
-
-    return toml_of(config).get("batch_nodes", 0) if config else 0
-
-
 @contextmanager
 def watching(stop: Stop, folder: Path) -> Iterator[Any]:
     """An EpochHook: progress, and the mirror of a run that is tracked."""
@@ -388,6 +382,9 @@ def progress(stop: Stop) -> Iterator[Any]:
             """An EpochHook."""
             stop.gentle = True
             last.update(row)  # what is not measured every epoch stays in sight
+            line.begins(int(row["epoch"]) - 1)
+            if row is not state.rows[-1]:
+                return  # of some that are told together
             epochs = state.cfg.epochs
             text = f"epoch {state.step}/{epochs}"
             for meter in ("loss", "val", "effective_rank", "cosine"):

@@ -16,7 +16,6 @@ from rich.table import Table
 from torch import Tensor
 from torch_geometric.data import Data
 
-import run_full
 from nodejepa_ext.graphs.scaling import remade
 from nodejepa_ext.graphs.source import Source
 from nodejepa_ext.judging import tasks as evaluate
@@ -90,7 +89,7 @@ def judge(
     splits = cache(partial(node_splits, data, seed=cfg.seed))
     tasks, unfit = chosen(names, data, clusters, splits, say)
     batch_nodes = batch_nodes_of(model.meta)
-    check_inference(data, cfg)
+    check_inference(data, cfg, batch_nodes)
     embedder = batches.prepared(cfg, data, batch_nodes).embedder
     own: Any = dict(out=cfg.out, seed=cfg.seed, cfg=cfg, embedder=embedder)
     makers: dict[str, Callable[[], Tensor]] = {OURS: partial(embedder, model.encoder)}
@@ -276,7 +275,8 @@ def trained(cfg: Config, data: Data, *, parts: Parts, batch_nodes: int) -> tuple
     """z [N, D] of a training without labels, and what embeds the same graph."""
     ready = batches.prepared(cfg, data, batch_nodes)
     given: Any = ready._asdict() | seams(parts)
-    result = run_full.train(cfg, data, keep=label_free, on_epoch=patience, **given)
+    given |= {"keep": label_free, "on_epoch": patience}
+    result = batches.train(cfg, data, batch_nodes, **given)
     return result.z, ready.embedder
 
 

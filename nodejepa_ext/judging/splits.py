@@ -6,6 +6,8 @@ they come. Shapes: N nodes, k splits.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
@@ -14,6 +16,13 @@ from torch_geometric.data import Data
 
 PARTS = ("train_mask", "val_mask", "test_mask")
 RANDOM_SPLITS, FEWEST_LABELLED = 20, 20  # fewer nodes than that leave a part with one
+
+
+def missing(value: Any) -> bool:
+    """None, nan, "", or what pandas has in their place, which is equal to nothing."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return bool(value != value or value == "")
 
 
 def labelled(data: Data | ArrayLike) -> Data:
@@ -28,7 +37,7 @@ def labelled(data: Data | ArrayLike) -> Data:
     if y.dtype.kind == "b":
         y = y.astype(np.int64)
     if y.dtype.kind not in "iu":
-        known = np.array([value is not None and value == value and value != "" for value in y])
+        known = np.array([not missing(value) for value in y])
         named = y[known]
         if named.dtype.kind == "f" and (named != np.floor(named)).any():
             bad = named[named != np.floor(named)][0]

@@ -38,6 +38,9 @@ class Parts:
         run_full.check_fields(self)
         if self.bfs_mask and self.degree_mask:
             raise ValueError("bfs_mask and degree_mask: expected one of them in an arm")
+        if self.bfs_mask and self.bfs_block and self.bfs_blocks:
+            text = f"bfs_block = {self.bfs_block}, bfs_blocks = {self.bfs_blocks}: expected"
+            raise ValueError(f"{text} one of the two to be 0")
 
 
 RATES: Settings = dict(feat1=0.0, edge1=0.0, feat2=0.0, edge2=0.0)

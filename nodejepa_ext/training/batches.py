@@ -9,6 +9,7 @@ undirected edges, F features, D latent dimensions, C nodes of a chunk, H heads.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cached_property
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 import run_full
-from nodejepa_ext.parts.choice import Parts
+from nodejepa_ext.parts.choice import Parts, seams
 from nodejepa_ext.training import similar
 from nodejepa_ext.training.memory import SEEN
 from nodejepa_ext.training.passes import Passes
@@ -44,6 +45,24 @@ def check(batch_nodes: Any, parts: Parts, n: int | None = None) -> None:
     if parts.laplacian_pe and 0 < batch_nodes < (n or 0):
         text = "expected 0, for laplacian_pe knows the positions in the whole graph only"
         raise ValueError(f"batch_nodes = {batch_nodes}: {text}")
+
+
+def check_suits(cfg: Config, parts: Parts, data: Data, batch_nodes: int) -> None:
+    """`check`, and ValueError: settings that the graph, or its first step, would refuse."""
+    n = len(data.x)
+    check(batch_nodes, parts, n)
+    if 0 < batch_nodes < n and n // math.ceil(n / batch_nodes) < 2:
+        text = f"expected at least 3, for of {n} nodes one would be alone"
+        raise ValueError(f"batch_nodes = {batch_nodes}: {text}")
+    if data.edge_weight is not None and cfg.encoder == "gat":
+        raise ValueError("encoder = gat: expected gcn, where edges have weights")
+    x = data.x.values() if data.x.is_sparse_csr else data.x
+    if cfg.transform == "root" and x.numel() and x.min() < 0:
+        raise ValueError("transform = root: expected features of at least 0")
+    groups = getattr(seams(parts).get("regulariser"), "groups", 1)
+    if cfg.latent % groups:
+        text = f"expected a multiple of {groups}, which its groups of dimensions are"
+        raise ValueError(f"objective = {parts.objective}, D = {cfg.latent}: {text}")
 
 
 def train(cfg: Config, data: Data, batch_nodes: int, **seams: Any) -> Result:

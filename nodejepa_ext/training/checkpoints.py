@@ -170,8 +170,9 @@ class Checkpoints:
     def __init__(self, folder: Path) -> None:
         self.folder, self.last = folder, ""  # stem of the newest that is known to be good
 
-    def footprint(self, state: TrainState, nodes: int) -> int:
-        """Bytes on disk, at most, of a run from its beginning to its end; nodes: of the graph."""
+    def footprint(self, state: TrainState, nodes: int, node_id: Any = None) -> int:
+        """Bytes on disk, at most, of a run from its beginning to its end; nodes: of the graph, and
+        their ids, an array, if they have any."""
         cfg = state.cfg
         encoder, predictor = (
             sum(t.nbytes for t in module.state_dict().values())
@@ -180,7 +181,8 @@ class Checkpoints:
         rows = ROW * cfg.epochs
         tensors = 5 * encoder + 3 * predictor + STREAM * len(state.streams)  # see `pack`
         checkpoint = tensors + rows + (1 << 16)  # headers
-        embeddings = nodes * (4 * cfg.latent + 8)
+        each = 8 if node_id is None else node_id.itemsize
+        embeddings = nodes * (4 * cfg.latent + each + 4 * cfg.neighbours)  # and neighbours kept
         return (KEPT + 1) * checkpoint + rows + encoder + embeddings + (1 << 18)
 
     def save(self, state: TrainState) -> None:

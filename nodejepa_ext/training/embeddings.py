@@ -78,11 +78,12 @@ def writable(path: Path, overwrite: bool = False, layout: str = "columns") -> No
         raise FileExistsError(f"{path}: is there already; --overwrite replaces a file")
 
 
-def roomy(path: Path, n: int, width: int) -> None:
-    """OSError names the folder: its disk has no room for the embedding of n nodes."""
+def roomy(path: Path, n: int, width: int, each_id: int = 8) -> None:
+    """OSError names the folder: its disk has no room for the embedding of n nodes, whose ids take
+    so many bytes each."""
     each = TEXT if path.suffix.lower() == ".csv" else 4
     text = "for the embedding; free some, or name a file on another disk"
-    check_disk(path.parent, n * (each * width + 8), text)
+    check_disk(path.parent, n * (each * width + each_id), text)
 
 
 def write(

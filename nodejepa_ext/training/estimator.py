@@ -108,7 +108,7 @@ class NodeJEPA(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         positions = wanted(self.positions, self.preset)
         scaling, data, said = prepared(graph, self.normalise, positions)
         config, notices = self._config(data, scaling.rule == "structural")
-        batches.check(self.batch_nodes, Parts())
+        batches.check_suits(config, Parts(), data, self.batch_nodes)
         check_memory(data, config, batch_nodes=self.batch_nodes)
         result = batches.train(config, data, self.batch_nodes, keep=label_free, on_epoch=patience)
         assert result.state
@@ -172,7 +172,9 @@ class NodeJEPA(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         named |= {"out": found.cfg.latent, "batch_nodes": found.batch_nodes}
         named |= {"positions": found.scaling.positions > 0}
         others = {k: v for k, v in asdict(found.cfg).items() if k not in named}
-        model = cls(normalise=found.scaling.rule, settings=others, **named)
+        rule = found.scaling.rule
+        rule = "auto" if rule == "structural" else rule  # which a graph without features has
+        model = cls(normalise=rule, settings=others, **named)
         model.encoder_, model.config_, model.scaling_ = found.encoder, found.cfg, found.scaling
         model.n_features_in_ = found.features - found.scaling.positions
         if found.columns is not None:

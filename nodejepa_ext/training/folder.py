@@ -181,16 +181,15 @@ def start(
     ValueError: the folder is not free; settings that do not suit the graph. OSError: it cannot be
     written. RunError: 1 it cannot be written any more, 6 memory, 7 the loss is not finite."""
     parts, data = parts or Parts(), ready.graph.data
-    batches.check(batch_nodes, parts, len(data.x))
-    if data.edge_weight is not None and cfg.encoder == "gat":
-        raise ValueError("encoder = gat: expected gcn, where edges have weights")
+    batches.check_suits(cfg, parts, data, batch_nodes)
     check_memory(data, cfg, ranks.room(cfg), batch_nodes)
     vacant(folder, overwrite)
     run = Run(folder, ready, cfg, parts, batch_nodes, dict(about or {}), watch, stop, ranks)
     folder.mkdir(parents=True, exist_ok=True)
     with claimed(folder):
         vacant(folder, overwrite)
-        clear(folder, needed=run.checkpoints.footprint(run.state, len(data.x)))
+        room = run.checkpoints.footprint(run.state, len(data.x), ready.graph.node_id)
+        clear(folder, needed=room)
         run.begin(every)
         return run()
 

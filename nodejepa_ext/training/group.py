@@ -11,6 +11,7 @@ Shapes: N nodes, B nodes of a subgraph.
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import time
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors.torch
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -32,7 +34,7 @@ import run_full
 from nodejepa_ext import __version__
 from nodejepa_ext.graphs.source import Subject
 from nodejepa_ext.parts.choice import Parts
-from nodejepa_ext.training import batches
+from nodejepa_ext.training import batches, similar
 from nodejepa_ext.training.batches import Rows
 from nodejepa_ext.training.checkpoints import pack, unpack
 from nodejepa_ext.training.claim import FORMAT
@@ -201,6 +203,7 @@ class Group(Alone):
         payload = self.send(pack(state) if self.rank == 0 else b"")
         if self.rank:
             unpack(state, payload)
+        data = self.same_neighbours(data)
         own = batches.prepared(cfg, data, batch_nodes, self.filled)
         self.state = state
         seams |= {"sampler": partial(self.sample, own.sampler, state), "embedder": own.embedder}
@@ -214,6 +217,15 @@ class Group(Alone):
             return run_full.train(cfg, Data(x=data.x), **seams)  # no masks, nothing to judge
         finally:
             hook.remove()
+
+    def same_neighbours(self, data: Data) -> Data:
+        """data with the neighbours that rank 0 has found or kept, if any: another version of what
+        finds them may find others."""
+        kept = self.send(similar.packed(data) if self.rank == 0 else b"")
+        if self.rank and kept:
+            data = copy.copy(data)
+            data.similar = safetensors.torch.load(kept)["nodes"]
+        return data
 
     @property
     def evaluating(self) -> bool:
@@ -276,7 +288,7 @@ class Group(Alone):
             ended = True
         if "effective_rank" in row:  # rank 0 has evaluated
             ended = self.send(b"end" if ended else b"go on") == b"end"
-        if ended or (self.rank and self.agreed):
+        if ended or (self.rank and self.agreed and row is state.rows[-1]):
             raise StopTraining
 
 

@@ -92,6 +92,10 @@ def inference_bytes(n: int, e: int, cfg: Config) -> int:
     widths = [0, *[cfg.hidden] * (cfg.layers - 1), cfg.out]
     e += n * cfg.neighbours
     wide = max(a + copies * b for a, b in pairwise(widths))  # what goes in, and what comes out
+    if cfg.own_features:
+        wide = max(wide, 9 * cfg.latent // 4)  # put together of two
+    if cfg.embed_hops:
+        wide = max(wide, 4 * cfg.latent)
     return max(4 * n * wide + 250 * e, 4 * n * cfg.latent + 48 * min(n, SEEN) * cfg.latent)
 
 
@@ -148,11 +152,14 @@ def check_memory(data: Data, cfg: Config, free: int | None = None, batch_nodes: 
     raise RunError(f"{text} what is free; {' or '.join(hints) or 'no width'} would fit", 6)
 
 
-def check_inference(data: Data, cfg: Config, free: int | None = None) -> None:
-    """Before anything is allocated. RunError 6: embedding, even in chunks, would take over 80 % of
-    `free` bytes, by default what is free now."""
+def check_inference(data: Data, cfg: Config, batch_nodes: int = 0, free: int | None = None) -> None:
+    """Before anything is allocated. RunError 6: embedding, in chunks of batch_nodes nodes or, if
+    that is 0, at once, would take over 80 % of `free` bytes, by default what is free now."""
     most = SHARE * (free_bytes(run_full.placement(cfg)[0]) if free is None else free)
-    needed = inference_bytes(len(data.x), data.edge_index.shape[1] // 2, cfg)
+    n, f = data.x.shape
+    needed = inference_bytes(n, data.edge_index.shape[1] // 2, cfg)
+    if not 0 < batch_nodes < n:
+        needed += 4 * n * f + 40 * int(data.x.count_nonzero())  # x as `Graph.of` makes it
     if needed > most:
         text = f"embedding takes about {needed >> 20} MiB, expected at most {int(most) >> 20}, 80 %"
         raise RunError(f"{text} of what is free; a machine with more memory would do", 6)

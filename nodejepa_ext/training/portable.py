@@ -7,6 +7,7 @@ node, F features, D latent dimensions, K entries of the adjacency.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -99,7 +100,7 @@ def inputs(graph: Graph) -> tuple[Tensor, Tensor, Tensor]:
 def exported(encoder: nn.Module, graph: Graph) -> torch.export.ExportedProgram:
     """Of any number of nodes, at least 2, and of entries; graph: an example. ValueError: as in
     `Portable`."""
-    program = Portable(encoder).cpu()
+    program = Portable(copy.deepcopy(encoder)).cpu()  # the caller's stays where it is
     n, k = torch.export.Dim("nodes", min=2), torch.export.Dim("entries", min=2)
     shapes = {"x": {0: n}, "entries": {1: k}, "values": {0: k}}
     return torch.export.export(program, inputs(graph), dynamic_shapes=shapes)

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from torch_geometric.data import Data
 
@@ -21,7 +22,7 @@ from nodejepa_ext.graphs.likeness import likeness
 from nodejepa_ext.parts.choice import RATES, Parts, Settings
 from nodejepa_ext.parts.objectives import OBJECTIVES
 from nodejepa_ext.records import Damaged, read_toml
-from nodejepa_ext.training import similar
+from nodejepa_ext.training import batches, similar
 from run_full import BEST, GRAPHS, Config
 
 PRESETS = ("best", "card", "bgrl")
@@ -156,7 +157,8 @@ def resolve(
         text = f"expected some of {', '.join(sorted(known))}"
         raise ValueError(f"{args.config}: {', '.join(sorted(bad))}: {text}")
     given = {k: v for k, v in (toml | vars(args)).items() if k in known}
-    if (name := given.get("regulariser")) in OBJECTIVES:
+    name = given.get("regulariser")
+    if isinstance(name, str) and name in OBJECTIVES:
         weight = {"regulariser_weight": OBJECTIVES[name][1]}
         given = weight | given | {"regulariser": "none", "objective": name}
     with named_file(args.config, toml, vars(args)):
@@ -185,6 +187,13 @@ def section_of(path: Path, graph: str) -> Settings:
     if not isinstance(own, dict):
         raise ValueError(f"{path}: {graph} = {own!r}: expected a section")
     return {k: v for k, v in toml.items() if k not in GRAPHS} | own
+
+
+def batch_nodes_in(args: argparse.Namespace) -> int:
+    """What --config has for the graph, if anything. ValueError: it is no such number."""
+    found: Any = section_of(args.config, args.graph).get("batch_nodes", 0) if args.config else 0
+    batches.check(found, Parts())
+    return int(found)
 
 
 def adapted(base: Config, given: Settings) -> Config:

@@ -428,6 +428,10 @@ def test_settings_out_of_range_are_refused(data: Data) -> None:
         split_edges(complete, val=0.2, test=0.2)
 
 
+def refuse(value: Any) -> bool:
+    raise TypeError("boolean value of NA is ambiguous")
+
+
 def test_labels_alone_are_data_enough() -> None:
     y = torch.arange(300) % 3
     z = F.one_hot(y).float() + 0.01 * noise(300, 3)
@@ -438,6 +442,8 @@ def test_labels_alone_are_data_enough() -> None:
         assert cluster(z, labels, seeds=1)["nmi"]["mean"] == 1.0
     some = labelled([None, "x", "", "y", float("nan")])
     assert some.y.tolist() == [-1, 0, -1, 1, -1]
+    absent = type("NAType", (), {"__eq__": lambda self, other: self, "__bool__": refuse})()
+    assert labelled(np.array(["x", absent, "y"], object)).y.tolist() == [0, -1, 1]  # as pandas' NA
     assert labelled(np.array([1.0, np.nan, 3.0])).y.tolist() == [0, -1, 1]
     for bad, text in ([[1, 2]], "shape"), ([0.5, 1.0], "holds 0.5: expected classes"):
         with pytest.raises(ValueError, match=text):

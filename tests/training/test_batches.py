@@ -300,7 +300,7 @@ def test_evaluations_are_seldom(cfg: Config, tmp_path: Path) -> None:
     assert seldom(replace(cfg, eval_every=0), bare, 60, 2).eval_every == 0
     said = (
         argparse.Namespace(config=None, eval_every=2),
-        argparse.Namespace(config=tmp_path / "c.toml"),
+        argparse.Namespace(config=tmp_path / "c.toml", graph="mine"),
     )
     assert all(seldom(own, args, 60, 2) == own for args in said)
 

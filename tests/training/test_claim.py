@@ -26,6 +26,7 @@ import run_full
 from nodejepa_ext.bench.survive_files import blocks
 from nodejepa_ext.graphs import graph
 from nodejepa_ext.graphs.source import Source, Subject, read
+from nodejepa_ext.parts.choice import Parts
 from nodejepa_ext.training.checkpoints import Checkpoints
 from nodejepa_ext.training.embeddings import roomy
 from nodejepa_ext.training.folder import resume, start
@@ -118,11 +119,13 @@ def test_nothing_begins_without_room(
         with pytest.raises(OSError, match="0 MiB are free on its disk, expected 1 for the graph"):
             graph.write_graph(ready.graph, tmp_path / "g3.npz")
     data = ready.graph.data
-    least = inference_bytes(len(data.x), data.edge_index.shape[1] // 2, cfg) / SHARE
-    check_inference(data, cfg, int(least) + 1)
-    with pytest.raises(RunError, match="embedding takes about .* a machine with more") as refused:
-        check_inference(data, cfg, int(least) - 1)
-    assert refused.value.args[1] == 6
+    chunked = inference_bytes(len(data.x), data.edge_index.shape[1] // 2, cfg)
+    whole = chunked + 4 * data.x.numel() + 40 * int(data.x.count_nonzero())
+    for batch_nodes, least in ((20, chunked / SHARE), (0, whole / SHARE)):
+        check_inference(data, cfg, batch_nodes, free=int(least) + 1)
+        with pytest.raises(RunError, match="embedding takes about .* with more") as refused:
+            check_inference(data, cfg, batch_nodes, free=int(least) - 1)
+        assert refused.value.args[1] == 6
 
 
 def test_a_run_that_is_told_of_epochs_in_tens(
@@ -149,3 +152,52 @@ def test_a_run_that_is_told_of_epochs_in_tens(
     for name in ("metrics.jsonl", "model.safetensors"):
         one, other = (tmp_path / run / name for run in ("each", "cut"))
         assert one.read_bytes() == other.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts", "nodes", "said"),
+    [
+        ({"transform": "root"}, {}, 0, "transform = root: expected features of at least 0"),
+        ({"out": 12}, {"objective": "group_sparsity"}, 0, "D = 12: expected a multiple of 8"),
+        ({}, {"bfs_mask": True, "bfs_block": 4, "bfs_blocks": 4}, 0, "one of the two to be 0"),
+        ({}, {}, 2, "batch_nodes = 2: expected at least 3"),
+    ],
+)
+def test_settings_that_do_not_suit_leave_the_old_run(
+    ready: Subject, changes: Any, parts: Any, nodes: int, said: str, tmp_path: Path
+) -> None:
+    """They are refused before anything of it is removed."""
+    cfg, out = Config(hidden=16, out=8, epochs=2, **SHORT), tmp_path / "run"
+    data = ready.graph.data
+    data.x = data.x - data.x.mean()
+    if len(data.x) % 2 == 0:  # of an odd number one node would be alone
+        arrays = blocks()
+        kept = len(data.x) - 1
+        inner = (arrays["edge_index"] < kept).all(0)
+        arrays = {k: v[:kept] if len(v) == kept + 1 else v for k, v in arrays.items()}
+        arrays["edge_index"] = arrays["edge_index"][:, inner]
+        arrays["x"] = arrays["x"] - 0.5
+        np.savez(tmp_path / "odd.npz", **arrays)
+        ready = read(Source.of(str(tmp_path / "odd.npz")))
+    start(ready, cfg, out)
+    before = contents(out)
+    with pytest.raises(ValueError, match=said):
+        given = replace(cfg, **changes)
+        start(ready, given, out, parts=Parts(**parts), batch_nodes=nodes, overwrite=True)
+    assert contents(out) == before
+
+
+def test_long_ids_and_neighbours_are_in_the_room(tmp_path: Path) -> None:
+    arrays = blocks()
+    n = len(arrays["x"])
+    arrays["x"] = (arrays["x"] > 0.5).astype(np.float32)
+    arrays["node_id"] = np.array([f"{i:0300d}" for i in range(n)])
+    np.savez(tmp_path / "long.npz", **arrays)
+    ready, out = read(Source.of(str(tmp_path / "long.npz"))), tmp_path / "run"
+    cfg = Config(hidden=16, out=8, epochs=2, **SHORT)
+    make: type[Module] = run_full.MLPPredictor
+    state = TrainState.new(cfg, ready.graph.data, run_full.Encoder, make)
+    short, long = (Checkpoints(out).footprint(state, n, ids) for ids in (None, ready.graph.node_id))
+    assert long - short == n * (4 * 300 - 8)
+    start(ready, cfg, out)
+    assert size(out) <= long

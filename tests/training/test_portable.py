@@ -45,7 +45,9 @@ def trained(data: Data, **settings: Any) -> tuple[nn.Module, Graph]:
 )
 def test_a_program_agrees(data: Data, tmp_path: Path, settings: dict[str, Any]) -> None:
     encoder, graph = trained(data, **settings)
+    encoder.train()
     program = exported(encoder, graph)
+    assert encoder.training  # the caller's is left as it was
     z = program.module()(*inputs(graph))
     assert torch.allclose(z, run_full.embed(encoder, graph), atol=1e-5)
     torch.export.save(program, tmp_path / "encoder.pt2")

@@ -6,6 +6,7 @@
 4. What may not be in --config is named; batch_nodes may, for a run of one's own, where gat takes a
    preset without its neighbours.
 5. `auto` takes features of many columns.
+6. batch_nodes may stand in a section of the graph; what is no number of nodes is named.
 """
 
 from __future__ import annotations
@@ -21,7 +22,16 @@ from torch_geometric.data import Data
 import run_full
 from nodejepa_ext.parts.choice import Parts
 from nodejepa_ext.parts.objectives import OBJECTIVES
-from nodejepa_ext.training.settings import BGRL, INPUT, PRESETS, auto, command_line, preset, resolve
+from nodejepa_ext.training.settings import (
+    BGRL,
+    INPUT,
+    PRESETS,
+    auto,
+    batch_nodes_in,
+    command_line,
+    preset,
+    resolve,
+)
 from run_full import GRAPHS
 
 
@@ -95,3 +105,24 @@ def test_refusals(tmp_path: Path) -> None:
     path.write_text("batch_nodes = 8\nencoder = 'gat'")
     cfg, _ = resolve(base, args, "", own=True)
     assert (cfg.encoder, cfg.neighbours) == ("gat", 0)
+
+
+def test_batch_nodes_of_a_section(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text("batch_nodes = 64\n[cora]\nbatch_nodes = 256\n")
+    found = [
+        batch_nodes_in(argparse.Namespace(config=path, graph=g)) for g in ("cora", "pubmed", "mine")
+    ]
+    assert found == [256, 64, 64]
+    assert batch_nodes_in(argparse.Namespace(config=None, graph="cora")) == 0
+    for value in ('"64"', "-5", "64.5", "1"):
+        path.write_text(f"batch_nodes = {value}\n")
+        with pytest.raises(ValueError, match=r"batch_nodes = .*: expected 0, for none, or at"):
+            batch_nodes_in(argparse.Namespace(config=path, graph="mine"))
+
+
+def test_a_regulariser_that_is_no_name(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text('regulariser = ["vicreg"]\n')
+    with pytest.raises(ValueError, match=r"regulariser = \['vicreg'\]: expected"):
+        resolve(preset("card", "cora"), given("--config", str(path)), "cora")
