@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import pytest
 import typer
 
+from nodejepa_ext.commands import console
 from nodejepa_ext.commands.console import Progress, on_terminate, sentences
 from nodejepa_ext.graphs import GraphError
 from nodejepa_ext.plots import ResultsError
@@ -66,9 +67,25 @@ def test_signals(handler: None, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "verb: terminated; kept\n"
 
 
-def test_progress(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "silent", False)  # whatever a command before was given
     with Progress() as line:
         for step in (11, 12, 20):
             line(f"step {step}", step, 20)
     said = capsys.readouterr().err
     assert "step 20, 0 s left" in said and "step 12" not in said
+
+
+def test_progress_told_in_tens(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time left goes by all that were done, not by the last of those told together."""
+    clock = iter([100.0, 120.0, 140.0])
+    monkeypatch.setattr(console, "silent", False)
+    monkeypatch.setattr(console.time, "monotonic", lambda: next(clock))
+    with Progress() as line:
+        for done in (10, 20):
+            line.begins(done - 10)
+            line(f"epoch {done}", done, 40)
+    said = capsys.readouterr().err.splitlines()
+    assert said == ["epoch 10, 60 s left", "epoch 20, 40 s left"]
