@@ -30,6 +30,7 @@ Exit codes: 0; 2 usage, other features, or a file that cannot be written; 3 no s
 4 a model that does not verify.
 """
 Run = Annotated[Path, typer.Argument(help="What train or export wrote.", metavar="RUN")]
+Trained = Annotated[Path, typer.Argument(help="What train wrote.", metavar="RUN")]
 Other = Annotated[
     str | None,
     typer.Option(

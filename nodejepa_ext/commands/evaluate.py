@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from nodejepa_ext.commands.console import Quiet, on_terminate, say, say_new, sentences
-from nodejepa_ext.commands.embed import Edges, Nodes, Other, Run, source_of
+from nodejepa_ext.commands.embed import Edges, Nodes, Other, Trained, source_of
 from nodejepa_ext.commands.printing import print_json, print_parts
 from nodejepa_ext.files import atomic
 
@@ -55,7 +55,7 @@ Controls = Annotated[
 
 
 def evaluate(
-    run: Run,
+    run: Trained,
     task: Tasks = None,
     controls: Controls = None,
     graph: Other = None,

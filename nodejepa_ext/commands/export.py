@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nodejepa_ext.commands.console import sentences
-from nodejepa_ext.commands.embed import Run
+from nodejepa_ext.commands.embed import Trained
 
 if TYPE_CHECKING:
     from nodejepa_ext.training.folder import Model
@@ -26,7 +26,7 @@ Exit codes: 0; 2 usage, or a file that cannot be written; 4 a model that does no
 
 
 def export(
-    run: Run,
+    run: Trained,
     hub: Annotated[Path, typer.Option(metavar="FOLDER", help="Made if there is none.")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace its files.")] = False,
 ) -> None:
@@ -56,6 +56,7 @@ def handed_on(model: Model) -> Pretrained:
         graph.get("columns"),
         batch_nodes_of(meta),
         about,
+        model.choices,
     )
 
 

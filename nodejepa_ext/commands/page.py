@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nodejepa_ext.commands.console import Quiet, say, sentences
+from nodejepa_ext.commands.console import Quiet, say, sentences, stop
 from nodejepa_ext.commands.printing import print_json
 
 if TYPE_CHECKING:
@@ -64,8 +64,7 @@ def page(
     """One HTML file: what was read, settings and why, curves, evaluation, and a map of the
     embedding with each node's nearest neighbours; or an ablation's arms, or a sweep's trials."""
     if find_spec("plotly") is None:
-        say(f"{PROG} needs plotly: pip install 'nodejepa[page]'")
-        raise typer.Exit(2)
+        raise stop(PROG, "needs plotly: pip install 'nodejepa[page]'", 2)
     with sentences(PROG):
         from nodejepa_ext.plots import page as pages
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from nodejepa_ext.commands.console import Quiet, say, sentences
+from nodejepa_ext.commands.console import Quiet, say, sentences, stop
 from nodejepa_ext.commands.printing import print_json
 
 PROG = "nodejepa-ext plot"
@@ -46,8 +46,7 @@ def plot(
     """A run's learning curves with meters of collapse, an ablation or a table arm by arm, or a
     sweep trial by trial; accuracies are of validation nodes."""
     if find_spec("matplotlib") is None:
-        say(f"{PROG} needs matplotlib: pip install 'nodejepa[plot]'")
-        raise typer.Exit(2)
+        raise stop(PROG, "needs matplotlib: pip install 'nodejepa[plot]'", 2)
     with sentences(PROG):
         from nodejepa_ext.plots import ablation, run, sweep
 

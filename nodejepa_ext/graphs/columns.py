@@ -39,6 +39,7 @@ class Choices(NamedTuple):
     not_features: tuple[str, ...] = ()
     label: str | None = None  # a column, or "none"
     weight: str | None = None  # a column, or "none"
+    if_there: bool = False  # a label, and what is no feature, may be missing: said of another graph
 
 
 @dataclass
@@ -114,12 +115,16 @@ def node_roles(
         wanted = "a header with a column id, no name twice, and splits in one way only"
         raise GraphError(f"{name}: {reprlib.repr(header)}, expected {wanted}")
     label = roles.get("label")
-    if choices.label not in (None, "none"):
+    skipped = [*choices.not_features]
+    if choices.if_there:
+        skipped = [c for c in skipped if c in header]
+    absent = choices.if_there and choices.label not in header
+    if choices.label not in (None, "none") and not absent:
         label = column(name, header, str(choices.label), "--label")
     taken = {roles["id"], *flags.values(), *splits, *([] if label is None else [label])}
     rest = [i for i in range(len(header)) if i not in taken]
     numbers = [i for i in rest if ROW_NUMBER.fullmatch(header[i])]
-    left = [*numbers, *(column(name, header, c, "--not-features") for c in choices.not_features)]
+    left = [*numbers, *(column(name, header, c, "--not-features") for c in skipped)]
     if choices.label == "none":
         left += [i for i in rest if header[i].lower() in NAMES["label"]]
     features = [i for i in rest if i not in left]
@@ -149,18 +154,22 @@ def edge_roles(
     found: Found,
     notices: list[str],
 ) -> tuple[dict[str, int], bool]:
-    """Source, target and, if any, weight -> its column, and whether row 1 is a header of known
-    names. place: the file and the row. GraphError: neither, or a column asked for is not there."""
+    """Source, target and, if any, weight -> its column, and whether row 1 is a header, of known
+    names or with a column of row numbers. place: the file and the row. GraphError: neither, or a
+    column asked for is not there."""
     name, row = place
     places = locate(name, header, ("source", "target", "weight"))
     headed = {"source", "target"} <= places.keys()
     if not headed:
-        if places or not 2 <= len(header) <= 3:
+        rest = [i for i, column in enumerate(header) if not ROW_NUMBER.fullmatch(column)]
+        if places or not 2 <= len(rest) <= 3:
             wanted = "columns source, target and, if any, weight"
             raise GraphError(f"{name}, row {row}: {reprlib.repr(header)}, expected {wanted}")
-        places = {"source": 0, "target": 1}
-        if len(header) == 3:
-            places["weight"] = 2
+        places = dict(zip(("source", "target", "weight"), rest, strict=False))
+        if len(rest) < len(header):
+            headed = True
+            names = [header[i] for i in rest]
+            notices.append(f"{name}: columns {listed(names)} are taken as those of {ends(names)}")
     if choices.weight == "none":
         places.pop("weight", None)
     elif choices.weight is not None:
@@ -186,11 +195,11 @@ def nameable(header: list[str], places: dict[str, int]) -> bool:
 def taken_as_header(name: str, row: int, header: list[str]) -> str:
     """The notice; row 0 is that of a format that always has one."""
     if not row:
-        return f"{name}: columns {listed(header)} are taken as those of {name_roles(header)}"
+        return f"{name}: columns {listed(header)} are taken as those of {ends(header)}"
     return f"{name}: row 1, {listed(header)}, is taken as a header: its names are in no other row"
 
 
-def name_roles(header: list[str]) -> str:
+def ends(header: list[str]) -> str:
     return "source, target and weight" if len(header) > 2 else "source and target"
 
 

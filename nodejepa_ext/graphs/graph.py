@@ -162,6 +162,8 @@ def arrays_of(
     if hasattr(source, "nodes") and hasattr(source, "edges"):
         return of_networkx("graph", source, notices, choices)
     if isinstance(source, str) and source in run_full.GRAPHS:
+        if Path(source).exists():
+            notices.append(f"the embedded graph {source} is read; ./{source} is the one here")
         source = Path(run_full.__file__).parent / f"nodejepa_ext/datasets/{source}.npz"
     path = Path(source) if isinstance(source, str | Path) else None
     alone = path is not None and edges is None and nodes is None
@@ -182,7 +184,8 @@ def arrays_of(
         known = f"{', '.join(run_full.GRAPHS)}, a folder of edges.csv, .npz, .pt,"
         known += f" {', '.join(('.mtx', *others.NETWORKX))}, or a table of edges"
         what = source if isinstance(source, str | Path) else f"a {type(source).__name__}"
-        raise ValueError(f"{what}: expected {known}: {' '.join(rows.SUFFIXES)}")
+        missing = "; nothing of that name is here" if path and not path.exists() else ""
+        raise ValueError(f"{what}: expected {known}: {' '.join(rows.SUFFIXES)}{missing}")
     return read_tables([Path(p) for p in (edges, nodes) if p], notices, choices)
 
 

@@ -15,8 +15,8 @@ from scipy import sparse
 from torch import Tensor
 from torch_geometric.data import Data
 
-from nodejepa_ext.graphs.archives import CSR, Array, GraphError
-from nodejepa_ext.graphs.columns import ANSWER, NAMES
+from nodejepa_ext.graphs.archives import CSR, MASKS, Array, GraphError
+from nodejepa_ext.graphs.columns import ANSWER, NAMES, ROW_NUMBER, SPLIT, listed
 from nodejepa_ext.graphs.graph import Graph, raw_features, read_graph
 
 PARTS = ("x", *CSR, "edge_index", "edge_weight", "edge_attr", "adj_t", "node_id", "num_nodes")
@@ -43,13 +43,15 @@ def graph_of(source: Any) -> Given:
     `read_graph` takes. x [N, F] is an array, tensor, SciPy matrix or data frame, or None; edges
     [2, E] or, where that cannot be meant, [E, 2], places of nodes; a SciPy adjacency [N, N]; or a
     data frame of source, target and, if any, weight, which hold ids. A frame's ids are its column
-    id, node or node_id, or the index that pandas has. Labels and masks are left behind.
+    id, node or node_id, or the index that pandas has. Labels, masks and splits are left behind, and
+    so are a frame's columns of their names.
 
     GraphError: no sound graph. ValueError: no graph at all, edges of no such shape, or rows of a
     table without its edges."""
     columns = None
     notices: list[str] = []
     if isinstance(source, Graph):
+        columns = names_of(source)
         named = {"node_id": source.node_id, **source.data.to_dict()}
         source = Data.from_dict({k: v for k, v in named.items() if v is not None})
     elif isinstance(source, tuple):
@@ -64,7 +66,15 @@ def graph_of(source: Any) -> Given:
         named = source.to_dict() | ({"x": raw_features(source)} if source.x is not None else {})
         source = Data.from_dict({name: named[name] for name in PARTS if name in named})
     graph = read_graph(source, normalise="none")
+    columns = columns or names_of(graph)
     return Given(graph._replace(notices=[*notices, *graph.notices]), columns)
+
+
+def names_of(graph: Graph) -> list[str] | None:
+    """[F] of the columns that x has, where the source has names for them."""
+    found = None if graph.columns is None else graph.columns.features
+    x = graph.data.x
+    return found if found and x is not None and len(found) == x.shape[1] else None
 
 
 def no_graph(source: Any) -> bool:
@@ -138,7 +148,11 @@ def nodes_of(frame: Any, notices: list[str]) -> Nodes:
     if named:
         ids = frame[named[0]].to_numpy()
         notices.append(f"column {named[0]!r} of x taken as the ids of its rows")
-    columns = [c for c in frame.columns if c not in named]
+    left = [c for c in frame.columns if c not in named and no_feature(str(c))]
+    if left:
+        text = "left out: by their names labels, splits or row numbers"
+        notices.append(f"{listed([str(c) for c in left])} of x {text}")
+    columns = [c for c in frame.columns if c not in (*named, *left)]
     for name in columns:
         kind = frame.schema[name]
         if not (kind.is_numeric() or kind == nw.Boolean):
@@ -150,6 +164,13 @@ def nodes_of(frame: Any, notices: list[str]) -> Nodes:
     if ids is not None:
         ids = identifiers("x, its index" if not named else f"x, column {named[0]!r}", ids)
     return Nodes(ids, [str(name) for name in columns], x)
+
+
+def no_feature(name: str) -> bool:
+    """Whether a column of nodes is by its name a label, a split or the numbers of rows."""
+    known = [*NAMES["label"], *(known for mask in MASKS for known in NAMES[mask])]
+    low = name.lower()
+    return low in known or bool(SPLIT.fullmatch(low) or ROW_NUMBER.fullmatch(name))
 
 
 def identifiers(place: str, ids: Array) -> Array:

@@ -10,6 +10,7 @@ import csv
 import gzip
 import io
 import itertools
+import re
 import zlib
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -123,7 +124,8 @@ def delimiter(path: Path, first: str) -> str:
         return "\t" if "\t" in first else ""
     braces = first.find("{")
     first = first if braces < 0 else first[:braces]  # networkx writes a dict at a line's end
-    mark = max(",;\t", key=first.count)
+    bare = re.sub(r'"[^"]*"', "", first)  # what is quoted separates nothing
+    mark = max("\t;,", key=bare.count)  # of as many commas, which names have, the other one
     return mark if mark in first else ""
 
 

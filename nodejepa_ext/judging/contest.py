@@ -22,7 +22,6 @@ from torch_geometric.data import Data
 from nodejepa_ext.graphs.archives import MASKS
 from nodejepa_ext.judging import tasks
 from nodejepa_ext.judging.development import development_accuracy, development_splits
-from nodejepa_ext.judging.report import few
 from nodejepa_ext.judging.splits import node_splits
 from run_full import collapse, linear_probe, score_test
 
@@ -78,7 +77,7 @@ def judge_nodes(
     if "knn" in wanted or "cluster" in wanted:
         known = development_data(data)
     if "knn" in wanted:
-        ks = few(node_splits(known))
+        ks = tasks.few(node_splits(known))
         found |= means("knn", [tasks.knn(z, known, ks)["rows"] for z in embeddings])
     if "cluster" in wanted:
         report = tasks.cluster(first, Data(y=known.y, num_nodes=len(known.y)), seeds=1)
@@ -108,7 +107,7 @@ def final_figures(embeddings: Sequence[Tensor], data: Data, wanted: Sequence[str
         right = (best.predicted == data.y.numpy())[data.test_mask.numpy()]  # [test nodes]
         found |= {"val": best.val, "test": score_test(best), "right": packed(right)}
     if "knn" in wanted:
-        rows = [tasks.knn(z, data, few(node_splits(data)))["rows"] for z in embeddings]
+        rows = [tasks.knn(z, data, splits=None)["rows"] for z in embeddings]
         found["test_knn"] = means("knn", rows)["knn"]
     return found
 

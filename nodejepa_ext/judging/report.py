@@ -52,7 +52,6 @@ SHAPE = {  # of a report that was kept
     "tasks": Each(Each(dict)),
     "collapse": Each(METERS),
 }
-KS = (5, 10, 20)
 COLUMNS = {  # of the table of nodes: task, figure -> title; "": the report itself
     ("linear", ""): "linear",
     ("knn", ""): "kNN",
@@ -231,14 +230,8 @@ def judge_nodes(
     if task == "linear":
         return evaluate.linear_on(z, splits())
     if task == "knn":
-        return evaluate.knn_on(z, splits(), few(splits()))
+        return evaluate.knn_on(z, splits(), evaluate.few(splits()))
     return evaluate.cluster(z, data, n_clusters=clusters, seeds=seeds)
-
-
-def few(splits: Sequence[Data]) -> list[int]:
-    """Those of 5, 10 and 20 neighbours that there are training nodes for, at least 1."""
-    fewest = min(int(part.train_mask.sum()) for part in splits)
-    return [k for k in KS if k <= fewest] or [1]
 
 
 def judge_link(

@@ -16,6 +16,7 @@ from torch_geometric.data import Data
 
 PARTS = ("train_mask", "val_mask", "test_mask")
 RANDOM_SPLITS, FEWEST_LABELLED = 20, 20  # fewer nodes than that leave a part with one
+REDRAWS = 100  # of a split whose training nodes are of one class
 
 
 def missing(value: Any) -> bool:
@@ -70,7 +71,8 @@ def node_splits(data: Data | ArrayLike, splits: int | None = None, seed: int = 0
         if (masks.sum(0) > 1).any():
             raise ValueError(f"{', '.join(PARTS)}: they overlap in split {i}, expected disjoint")
         if len(y[masks[0]].unique()) < 2:
-            text = f"the training nodes of split {i} are of one class, expected at least two"
+            text = f"the training nodes of split {i} are of one class, expected at least two; a "
+            text += "column split of train, val and test decides which they are"
             raise ValueError(f"data.y: {text}")
         found.append(Data(y=y, num_nodes=len(y), **dict(zip(PARTS, masks, strict=True))))
     return found
@@ -100,6 +102,10 @@ def random_splits(y: Tensor, splits: int, seed: int) -> Tensor:
     drawn = torch.zeros(3, len(y), splits, dtype=torch.bool)
     for i in range(splits):
         order = nodes[torch.randperm(len(nodes), generator=generator)]
+        for _ in range(REDRAWS):  # a rare class may be missed
+            if len(y[order[:tenth]].unique()) > 1:
+                break
+            order = nodes[torch.randperm(len(nodes), generator=generator)]
         for part, some in enumerate(order.tensor_split((tenth, 2 * tenth))):
             drawn[part, some, i] = True
     return drawn

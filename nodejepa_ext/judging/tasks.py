@@ -51,6 +51,7 @@ Report = dict[str, Any]
 Floats = NDArray[np.floating[Any]]
 PairScores = Callable[[Tensor], Floats]  # pairs [2, P] -> [P], larger where an edge is likelier
 
+KS = (5, 10, 20)  # neighbours that vote
 LINK_CONTROLS = ("raw features", "common neighbours", "Adamic-Adar")
 SILHOUETTE_NODES = 10_000  # its cost is quadratic
 
@@ -77,17 +78,25 @@ def linear_on(z: Tensor | ArrayLike, parts: Sequence[Data]) -> Report:
 def knn(
     z: Tensor | ArrayLike,
     data: Data | ArrayLike,
-    ks: Sequence[int] = (5, 10, 20),
+    ks: Sequence[int] | None = None,
     *,
     splits: int | None = None,
     seed: int = 0,
 ) -> Report:
     """Test accuracy of the majority among the k training nodes of largest cosine; k by validation.
 
-    Equal votes go to the smaller class, equal ks to the larger k. Returns what `linear` does, of
+    ks: by default those of `few`. Equal votes go to the smaller class, equal ks to the larger k.
+    Returns what `linear` does, of
     the same splits, with rows {split, val, test, k}. ValueError: as in `linear`; ks is empty, or
     holds a k below 1 or above the number of training nodes."""
-    return knn_on(z, node_splits(data, splits, seed), ks)
+    parts = node_splits(data, splits, seed)
+    return knn_on(z, parts, few(parts) if ks is None else ks)
+
+
+def few(parts: Sequence[Data]) -> list[int]:
+    """Those of 5, 10 and 20 neighbours that there are training nodes for, at least 1."""
+    fewest = min(int(part.train_mask.sum()) for part in parts)
+    return [k for k in KS if k <= fewest] or [1]
 
 
 def knn_on(z: Tensor | ArrayLike, parts: Sequence[Data], ks: Sequence[int]) -> Report:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from nodejepa_ext.files import atomic, check_disk
 from nodejepa_ext.graphs.archives import MASKS, Array
-from nodejepa_ext.graphs.graph import Graph
+from nodejepa_ext.graphs.graph import Graph, read_graph
 from nodejepa_ext.graphs.source import Source
 from nodejepa_ext.training.folder import Model, source_graph
 from nodejepa_ext.training.pretrained import Pretrained
@@ -40,7 +40,13 @@ def graph_for(model: Model | Pretrained, folder: Path, source: Source | None = N
         raise ValueError(f"{folder}: a model without its training graph, expected --graph")
     if source is None:
         return source_graph(folder)
-    graph = source.deciding(model.choices).graph()
+    graph = read_graph(
+        source.source,
+        edges=source.edges,
+        nodes=source.nodes,
+        normalise="none",
+        choices=model.choices._replace(if_there=True),
+    )
     if graph.columns is not None and graph.data.x is not None:
         same_names(graph.columns.features, model.columns)
     data = model.scaling.prepare(graph, model.features)

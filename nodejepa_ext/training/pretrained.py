@@ -63,11 +63,7 @@ class Pretrained(NamedTuple):
     columns: list[str] | None = None  # [F] names of the features, where they are known
     batch_nodes: int = 0  # of the chunks to embed in; 0: at once
     about: dict[str, Any] | None = None  # of the training, for those who read config.json
-
-    @property
-    def choices(self) -> Choices:
-        """Of the columns of another graph: decided anew, for none are known."""
-        return Choices()
+    choices: Choices = Choices()  # what was said of the columns of the training graph
 
     def embed(self, data: Data) -> Tensor:
         """z [N, D] on the cpu, of features that `scaling` prepared."""
@@ -94,6 +90,7 @@ def save(model: Pretrained, folder: Path, trained: str, *, overwrite: bool = Fal
     settings["positions"] = model.scaling.positions
     settings["columns"] = model.columns
     settings["batch_nodes"] = model.batch_nodes
+    settings["choices"] = model.choices._asdict()
     card = TEXT.format(
         encoder=model.cfg.encoder.upper(),
         features=model.features,
@@ -158,6 +155,7 @@ def load(folder: Path) -> Pretrained:
         settings["features"],
         settings.get("columns"),
         settings.get("batch_nodes", 0),
+        choices=chosen(settings.get("choices", {})),
     )
 
 
@@ -184,7 +182,24 @@ def settings_in(path: Path) -> dict[str, Any]:
         if not named or len(columns) != own:
             raise ValueError(f"columns: expected {own} names")
     batches.check(settings.get("batch_nodes", 0), Parts())
+    chosen(settings.get("choices", {}))
     return settings
+
+
+def chosen(found: Any) -> Choices:
+    """What config.json has of `Choices`. ValueError: it is none."""
+    sound = isinstance(found, dict) and found.keys() <= {*Choices._fields}
+    if sound:
+        lists = [found.get("features") or [], found.get("not_features") or []]
+        names = [found.get("label"), found.get("weight")]
+        sound = all(isinstance(some, list) for some in lists)
+        sound = sound and all(isinstance(name, str) for some in lists for name in some)
+        sound = sound and all(name is None or isinstance(name, str) for name in names)
+    if not sound:
+        raise ValueError(f"choices = {found!r}: expected {', '.join(Choices._fields)}")
+    features = found.get("features")
+    kept = None if features is None else tuple(features)
+    return Choices(kept, tuple(found.get("not_features") or ()), *names)
 
 
 def fetch(where: str | Path, **hub: Any) -> Path:

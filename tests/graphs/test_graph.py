@@ -893,3 +893,29 @@ def test_structural_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_read_graph_trains(reference: Graph) -> None:
     result = run_full.train(SMALL, reference.data)
     assert result.z.shape == (4, 8) and result.val >= 0
+
+
+@pytest.mark.parametrize(
+    ("text", "edges"),
+    [
+        (",user,friend\n0,0,1\n1,1,2\n2,2,3\n3,3,0\n", 4),  # as pandas writes a frame
+        ("Unnamed: 0,a,b,c\n0,0,1,2.5\n1,1,2,1\n", 2),
+        (",0,1\n0,0,1\n1,1,2\n2,2,3\n3,3,0\n", 4),
+        ("Smith, John;Bob\nAnn, Lee;Kim\nSmith, John;Ann\n", 3),  # commas are in names
+    ],
+)
+def test_what_separates_and_what_is_a_row_number(text: str, edges: int, tmp_path: Path) -> None:
+    (tmp_path / "edges.csv").write_text(text)
+    found = read_graph(tmp_path / "edges.csv")
+    assert found.data.edge_index.shape[1] == 2 * edges
+    assert ("weight" in text or ",2.5" in text) == (found.data.edge_weight is not None)
+    if "Smith" in text:
+        assert sorted(found.node_id.tolist()) == ["Ann", "Ann, Lee", "Bob", "Kim", "Smith, John"]
+
+
+def test_a_name_that_is_also_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cora").mkdir()
+    assert "the embedded graph cora is read; ./cora is the one here" in read_graph("cora").notices
+    with pytest.raises(ValueError, match="corra: expected .*; nothing of that name is here"):
+        read_graph("corra")

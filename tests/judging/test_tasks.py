@@ -449,3 +449,13 @@ def test_labels_alone_are_data_enough() -> None:
     for bad, text in ([[1, 2]], "shape"), ([0.5, 1.0], "holds 0.5: expected classes"):
         with pytest.raises(ValueError, match=text):
             labelled(bad)
+
+
+def test_a_rare_class_is_drawn_again() -> None:
+    """Of ten nodes to train on some draws have one class; and few neighbours are asked for."""
+    y = torch.zeros(100, dtype=torch.long)
+    y[:10] = 1
+    z = F.one_hot(y).float() + 0.01 * noise(100, 2)
+    assert linear(z, y)["mean"] > 0.9 and knn(z, y)["mean"] > 0.5
+    drawn = random_splits(y, 20, 0)  # [3, N, 20]
+    assert all(len(y[drawn[0, :, i]].unique()) == 2 for i in range(20))

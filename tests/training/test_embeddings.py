@@ -32,6 +32,7 @@ from typer.testing import CliRunner, Result
 
 from nodejepa_ext.commands import app
 from nodejepa_ext.graphs.archives import Array
+from nodejepa_ext.graphs.columns import Choices
 from nodejepa_ext.graphs.graph import read_graph
 from nodejepa_ext.graphs.source import Source, read
 from nodejepa_ext.training import embeddings
@@ -274,3 +275,33 @@ def test_help_is_light() -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0 and done.stderr.strip() == "set()"
         assert f"nodejepa-ext {verb} runs/mine" in done.stdout
+
+
+def test_another_graph_need_not_have_labels(tmp_path: Path) -> None:
+    """Nor what was said to be no feature; an exported model knows it as the run does."""
+    rng = np.random.default_rng(0)
+    for name, header in ("one", "id,a,b,income,number"), ("new", "id,a,b"):
+        folder = tmp_path / name
+        folder.mkdir()
+        edges = "\n".join(f"{i},{(i + 1) % 30}" for i in range(30))
+        (folder / "edges.csv").write_text(f"source,target\n{edges}\n")
+        rows = [f"{i},{rng.random():.3f},{rng.random():.3f}" for i in range(30)]
+        more = [f",{i % 2},{1000 + i}" if "income" in header else "" for i in range(30)]
+        lines = [header, *(row + end for row, end in zip(rows, more, strict=True))]
+        (folder / "nodes.csv").write_text("\n".join(lines))
+    said = Choices(not_features=("number",), label="income")
+    run = tmp_path / "run"
+    runs.start(read(Source.of(str(tmp_path / "one"), choices=said)), SETTINGS, run)
+    assert runs.load_model(run).columns == ["a", "b"]
+    app(["export", str(run), "--hub", str(tmp_path / "card")], standalone_mode=False)
+    for model in run, tmp_path / "card":
+        out = tmp_path / f"{model.name}.npy"
+        words = ["embed", str(model), "--graph", str(tmp_path / "new"), "--out", str(out)]
+        done = CliRunner().invoke(app, words)
+        assert done.exit_code == 0, done.output
+        assert np.load(out).shape == (30, SETTINGS.latent)
+    again = CliRunner().invoke(
+        app,
+        [*words[:2], "--graph", str(tmp_path / "one"), "--out", str(tmp_path / "again.npy")],
+    )
+    assert again.exit_code == 0, again.output  # income is left out of the features there too

@@ -21,6 +21,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import networkx as nx
@@ -355,3 +356,34 @@ def test_another_graph_is_scaled_as_the_first_however_it_was_read(how: str, data
     assert np.abs(model.transform(second) - model.embedding_).max() > 0.01
     raw = NodeJEPA(**SMALL, normalise="columns").fit(data)
     assert np.allclose(raw.embedding_, model.embedding_, atol=1e-3)
+
+
+def test_answers_of_a_frame_are_left_behind() -> None:
+    """A label, splits and row numbers of a frame are no features, as they are none of a table."""
+    rng = np.random.default_rng(0)
+    x = pd.DataFrame(rng.normal(size=(6, 2)), columns=["a", "b"])
+    edges = pd.DataFrame({"source": [0, 1, 2, 0, 0], "target": [1, 2, 3, 4, 5]})
+    answers = {"Label": [0, 1] * 3, "split": ["train"] * 6, "test_mask": [0, 1] * 3}
+    model = NodeJEPA(**SMALL).fit((x.assign(**answers, **{"Unnamed: 0": range(6)}), edges))
+    assert model.feature_names_in_.tolist() == ["a", "b"]
+    assert np.array_equal(model.embedding_, NodeJEPA(**SMALL).fit_transform((x, edges)))
+    said = "'Label', 'split', 'test_mask', 'Unnamed: 0' of x left out"
+    assert any(notice.startswith(said) for notice in model.notices_)
+
+
+def test_columns_of_a_graph_are_compared(tmp_path: Path) -> None:
+    """However it is given: read, or by its folder."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(6, 2)).round(3).tolist()
+    for name, header in ("one", "id,a,b"), ("other", "id,b,a"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "edges.csv").write_text("source,target\n0,1\n1,2\n2,3\n3,4\n4,5\n")
+        lines = [header, *(f"{i},{u},{v}" for i, (u, v) in enumerate(rows))]
+        (folder / "nodes.csv").write_text("\n".join(lines))
+    model = NodeJEPA(**SMALL).fit(read_graph(tmp_path / "one"))
+    assert model.feature_names_in_.tolist() == ["a", "b"]
+    model.transform(tmp_path / "one")
+    for given in (read_graph(tmp_path / "other"), str(tmp_path / "other")):
+        with pytest.raises(ValueError, match="feature 'b', expected 'a', as in training"):
+            model.transform(given)
