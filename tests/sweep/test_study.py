@@ -177,6 +177,7 @@ def test_placed(
     assert (seats["workers"], seats["devices"]) == expected and seats["threads"] >= 1
 
 
+@pytest.mark.slow
 def test_a_gpu_that_is_gone_is_not_replaced_by_the_cpu(tmp_path: Path) -> None:
     """The supervisor has two GPUs; its workers, real ones, do not find theirs."""
     with pytest.MonkeyPatch.context() as patch:
